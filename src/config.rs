@@ -1,0 +1,288 @@
+//! The settings: what may differ from one machine to the next, read from the environment once.
+//!
+//! Every problem is reported in one go, with the variable's name, the rule and, unless it is a
+//! secret, the value. `.env.example` lists them all.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use axum_extra::extract::cookie::SameSite;
+use tower_http::csrf::CsrfLayer;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use url::Url;
+
+use crate::{
+    defaults::{COOKIE_NAME, SAME_SITE},
+    logging::LogFormat,
+    rules,
+    session::{
+        SessionConfig,
+        keys::{self, SessionKeys},
+    },
+};
+
+const KEYS_RULE: &str = "base64 of at least 64 random bytes, or several separated by commas, newest \
+                         first; make one with `cargo run -q -- generate-key`";
+
+/// How the app was built, which decides what it dares to default to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// For a developer's machine: starts with nothing configured.
+    Debug,
+    /// For the internet: refuses to start without a key, or open to everybody.
+    Release,
+}
+
+impl Build {
+    /// The build this is.
+    pub const CURRENT: Self = if cfg!(debug_assertions) {
+        Self::Debug
+    } else {
+        Self::Release
+    };
+}
+
+/// All settings, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub bind_addr: SocketAddr,
+    /// Keys, idle timeout and the `Secure` attribute of sessions.
+    pub session: SessionConfig,
+    /// Whether the key was made up at start and is gone at the end.
+    pub ephemeral_key: bool,
+    /// The cross-origin check, with the origins that may post here.
+    pub cross_origin: CsrfLayer,
+    /// Whether browsers are told to use HTTPS from now on.
+    pub hsts: bool,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_filter: Targets,
+}
+
+/// One setting that breaks its rule.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable.
+    pub name: &'static str,
+    /// Its value, unless that is a secret.
+    pub value: Option<String>,
+    /// What is wrong, and what would be right.
+    pub rule: String,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the app cannot start with these settings:")?;
+        for Problem { name, value, rule } in &self.0 {
+            match value {
+                Some(value) => write!(f, "\n  {name} = {value:?}: {rule}")?,
+                None => write!(f, "\n  {name}: {rule}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Config {
+    /// Reads the settings of this process.
+    pub fn from_env() -> Result<Self, Problems> {
+        Self::read(Build::CURRENT, |name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
+    }
+
+    /// Reads the settings from `variable`, which knows the value of a name. An empty value counts
+    /// as none.
+    pub fn read(
+        build: Build,
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let mut reader = Reader {
+            build,
+            variable,
+            problems: Vec::new(),
+        };
+
+        let bind_addr = reader
+            .setting(
+                "BIND_ADDR",
+                "an IP address and a port, such as 127.0.0.1:3000",
+                |text| text.parse().ok(),
+            )
+            .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)));
+        let keys = reader.keys();
+        let idle_timeout = reader.setting(
+            "SESSION_IDLE_TIMEOUT",
+            "a whole number and a unit, `m`, `h` or `d`; at least 1 minute, at most 400 days",
+            rules::parse_duration,
+        );
+        let secure = reader.flag("COOKIE_SECURE").unwrap_or(true);
+        if !secure {
+            reader.check_insecure_cookie(bind_addr);
+        }
+        let cross_origin = reader.cross_origin();
+        reader.check_open_login();
+        let log_format = reader.setting("LOG_FORMAT", "`text` or `json`", |text| match text {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        });
+        let log_filter = reader.setting(
+            "RUST_LOG",
+            "levels for targets, such as `info` or `warn,app=debug`",
+            |text| text.parse().ok(),
+        );
+
+        let ephemeral_key = keys.is_none();
+        let keys = match keys {
+            None if reader.problems.is_empty() => SessionKeys::ephemeral().ok(),
+            keys => keys,
+        };
+        let keys = match keys {
+            Some(keys) if reader.problems.is_empty() => keys,
+            _ => return Err(Problems(reader.problems)),
+        };
+        Ok(Self {
+            bind_addr,
+            session: SessionConfig {
+                keys,
+                idle_timeout,
+                secure,
+            },
+            ephemeral_key,
+            cross_origin,
+            hsts: build == Build::Release && secure,
+            log_format: log_format.unwrap_or(LogFormat::Text),
+            log_filter: log_filter.unwrap_or(Targets::new().with_default(Level::INFO)),
+        })
+    }
+}
+
+/// Reads settings one by one and gathers what is wrong with them.
+struct Reader<V> {
+    build: Build,
+    variable: V,
+    problems: Vec<Problem>,
+}
+
+impl<V: Fn(&'static str) -> Option<String>> Reader<V> {
+    fn text(&self, name: &'static str) -> Option<String> {
+        (self.variable)(name).filter(|text| !text.is_empty())
+    }
+
+    fn problem(&mut self, name: &'static str, value: Option<&str>, rule: impl Into<String>) {
+        self.problems.push(Problem {
+            name,
+            value: value.map(str::to_owned),
+            rule: rule.into(),
+        });
+    }
+
+    /// The value of a setting; `None` where it is not set, and after a problem.
+    fn setting<T>(
+        &mut self,
+        name: &'static str,
+        rule: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        let value = parse(&text);
+        if value.is_none() {
+            self.problem(name, Some(&text), rule);
+        }
+        value
+    }
+
+    fn flag(&mut self, name: &'static str) -> Option<bool> {
+        self.setting(name, "`true` or `false`", |text| text.parse().ok())
+    }
+
+    fn check_open_login(&mut self) {
+        let name = "ALLOW_OPEN_LOGIN";
+        let text = self.text(name);
+        let rule = match text.as_deref() {
+            Some("true") => return,
+            None if self.build == Build::Debug => return,
+            None | Some("false") => {
+                "login takes any user ID without a password: check one in src/login.rs, or set \
+                 this to `true` to let everybody in"
+            }
+            Some(_) => "`true` or `false`",
+        };
+        self.problem(name, text.as_deref(), rule);
+    }
+
+    fn keys(&mut self) -> Option<SessionKeys> {
+        let release = self.build == Build::Release;
+        let Some(text) = self.text("SESSION_KEYS") else {
+            if release {
+                self.problem("SESSION_KEYS", None, format!("is not set: {KEYS_RULE}"));
+            }
+            return None;
+        };
+        let mut keys = Vec::new();
+        for (at, text) in text.split(',').enumerate() {
+            match keys::parse_key(text.trim(), release) {
+                Ok(key) => keys.push(key),
+                Err(fault) => {
+                    let rule = format!("key {} {fault}: {KEYS_RULE}", at + 1);
+                    self.problem("SESSION_KEYS", None, rule);
+                }
+            }
+        }
+        SessionKeys::new(keys)
+    }
+
+    fn check_insecure_cookie(&mut self, bind_addr: SocketAddr) {
+        let reasons = [
+            (
+                COOKIE_NAME.starts_with("__"),
+                "browsers refuse a cookie with a name like this app's that is not Secure",
+            ),
+            (
+                SAME_SITE == SameSite::None,
+                "browsers refuse a SameSite=None cookie that is not Secure",
+            ),
+            (
+                self.build == Build::Release && !bind_addr.ip().is_loopback(),
+                "a release build sends insecure cookies from a loopback BIND_ADDR only",
+            ),
+        ];
+        for (_, reason) in reasons.iter().filter(|(applies, _)| *applies) {
+            self.problem("COOKIE_SECURE", Some("false"), *reason);
+        }
+    }
+
+    fn cross_origin(&mut self) -> CsrfLayer {
+        let mut layer = CsrfLayer::new();
+        let Some(text) = self.text("TRUSTED_ORIGINS") else {
+            return layer;
+        };
+        for origin in text.split(',').map(str::trim) {
+            // The check compares bytes: another spelling than a browser's would never match.
+            let as_sent = Url::parse(origin).is_ok_and(|url| {
+                url.origin().is_tuple() && url.origin().ascii_serialization() == origin
+            });
+            match layer.clone().add_trusted_origin(origin) {
+                Ok(with_origin) if as_sent => layer = with_origin,
+                _ => {
+                    let rule = "an origin as browsers send it, such as https://app.example, or \
+                                several separated by commas";
+                    self.problem("TRUSTED_ORIGINS", Some(origin), rule);
+                }
+            }
+        }
+        layer
+    }
+}

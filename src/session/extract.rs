@@ -1,0 +1,148 @@
+//! How a handler asks for the session.
+
+use std::convert::Infallible;
+
+use axum::{
+    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
+    http::request::Parts,
+    response::{IntoResponseParts, ResponseParts},
+};
+
+use super::{Live, Sessions, clock::Timestamp, cookie::SessionCookie, payload::Payload};
+use crate::error::Error;
+
+/// Somebody who is logged in.
+///
+/// As an extractor it answers any other request with 401; as `Option<Session>` it lets the handler
+/// decide. Return it beside the answer, as in `(session, answer)`, so that a renewal of the cookie
+/// reaches the browser.
+#[derive(Debug)]
+pub struct Session {
+    payload: Payload,
+    renewal: Option<SessionCookie>,
+}
+
+impl Session {
+    /// Who is logged in.
+    pub fn user_id(&self) -> &str {
+        &self.payload.user_id
+    }
+
+    /// When the session ends, however active it is.
+    pub fn expires_at(&self) -> Timestamp {
+        self.payload.ends
+    }
+}
+
+impl<S> OptionalFromRequestParts<S> for Session
+where
+    Sessions: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
+        let sessions = Sessions::from_ref(state);
+        let mut presented = sessions.presented(&parts.headers);
+        let (
+            Some(Live {
+                payload,
+                renewal_due,
+            }),
+            None,
+        ) = (presented.pop(), presented.pop())
+        else {
+            // Of two different sessions nobody can tell which one is meant.
+            return Ok(None);
+        };
+        let renewal = if renewal_due {
+            Some(sessions.seal(payload.clone())?)
+        } else {
+            None
+        };
+        Ok(Some(Self { payload, renewal }))
+    }
+}
+
+impl<S> FromRequestParts<S> for Session
+where
+    Sessions: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let session =
+            <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await?;
+        session.ok_or(Error::NotLoggedIn)
+    }
+}
+
+impl IntoResponseParts for Session {
+    type Error = Infallible;
+
+    fn into_response_parts(self, res: ResponseParts) -> Result<ResponseParts, Infallible> {
+        self.renewal.into_response_parts(res)
+    }
+}
+
+/// The means to log in and out: takes the sessions that came with the request, and gives back the
+/// one change of the cookie. Return it beside the answer, as in `(jar, answer)`.
+pub struct SessionJar {
+    sessions: Sessions,
+    presented: Vec<Live>,
+    change: Option<SessionCookie>,
+}
+
+impl SessionJar {
+    /// Starts a new session for `user_id` and ends those that came with the request
+    /// (OWASP ASVS 7.2.4).
+    pub async fn start(mut self, user_id: &str) -> Result<Self, Error> {
+        self.end_presented("session_replaced");
+        let payload = self.sessions.issue(user_id.to_owned())?;
+        self.change = Some(self.sessions.seal(payload)?);
+        tracing::info!(event = "login", user_id);
+        Ok(self)
+    }
+
+    /// Ends the sessions that came with the request, here and in the browser (OWASP ASVS 7.4.1).
+    /// The removal is sent also when none did: the browser may hold a cookie that no longer counts.
+    pub async fn end(mut self) -> Result<Self, Error> {
+        self.end_presented("logout");
+        self.change = Some(self.sessions.removal()?);
+        Ok(self)
+    }
+
+    fn end_presented(&self, event: &str) {
+        for live in &self.presented {
+            self.sessions.end(&live.payload);
+            tracing::info!(event, user_id = live.payload.user_id);
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for SessionJar
+where
+    Sessions: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let sessions = Sessions::from_ref(state);
+        let presented = sessions.presented(&parts.headers);
+        Ok(Self {
+            sessions,
+            presented,
+            change: None,
+        })
+    }
+}
+
+impl IntoResponseParts for SessionJar {
+    type Error = Infallible;
+
+    fn into_response_parts(self, res: ResponseParts) -> Result<ResponseParts, Infallible> {
+        self.change.into_response_parts(res)
+    }
+}

@@ -1,0 +1,291 @@
+//! The app under test, with a clock that moves on demand, and the words to speak HTTP with it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, missing_docs)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use app::{
+    AppState,
+    config::{Build, Config},
+    defaults::{COOKIE_NAME, LOGIN_REDIRECT, SAME_SITE, SESSION_MAX_AGE},
+    session::{
+        clock::{Clock, Timestamp},
+        keys::parse_key,
+        payload::{Payload, SessionId},
+    },
+};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header, request},
+    response::IntoResponse,
+};
+use axum_extra::extract::{SignedCookieJar, cookie::Cookie};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+/// When every test begins: 2026-11-24T00:00:00Z.
+pub const START: Timestamp = Timestamp(1_795_478_400_000);
+
+pub const NO_COOKIE: &str = "";
+pub const FORM: &str = "application/x-www-form-urlencoded";
+/// How many characters of a cookie's value are its signature.
+pub const SIGNATURE: usize = 44;
+
+/// The path of the dashboard; none where login leads to a page that is there anyway.
+pub fn dashboard() -> Option<&'static str> {
+    (!matches!(LOGIN_REDIRECT, "/" | "/me")).then_some(LOGIN_REDIRECT)
+}
+
+/// A key of 64 different bytes, another one for each letter.
+pub fn key(letter: u8) -> String {
+    BASE64_STANDARD.encode((letter..letter + 64).collect::<Vec<u8>>())
+}
+
+/// Reads exactly these settings.
+pub fn read(build: Build, settings: &[(&str, &str)]) -> Result<Config, String> {
+    Config::read(build, |name| {
+        let setting = settings.iter().find(|(known, _)| *known == name);
+        setting.map(|(_, value)| (*value).to_owned())
+    })
+    .map_err(|problems| problems.to_string())
+}
+
+/// These settings, and what every build needs to start unless they say otherwise.
+pub fn config(build: Build, settings: &[(&str, &str)]) -> Config {
+    let key = key(b'a');
+    let needed = [("SESSION_KEYS", key.as_str()), ("ALLOW_OPEN_LOGIN", "true")];
+    read(build, &[settings, &needed].concat()).unwrap()
+}
+
+/// `value` signed with `key`, as the `Cookie` header has it.
+pub fn signed(key: &str, value: impl ToString) -> String {
+    let key = parse_key(key, true).unwrap();
+    let cookie = Cookie::new(COOKIE_NAME, value.to_string());
+    let answer = SignedCookieJar::new(key).add(cookie).into_response();
+    let encoded = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+    let cookie = Cookie::parse_encoded(encoded).unwrap();
+    format!("{COOKIE_NAME}={}", cookie.value())
+}
+
+/// A session that began at [`START`].
+pub fn payload(user_id: &str) -> Payload {
+    Payload {
+        id: SessionId([7; 16]),
+        issued: START,
+        ends: START + SESSION_MAX_AGE,
+        active: START,
+        user_id: user_id.to_owned(),
+    }
+}
+
+/// The value of a cookie that is written `name=value`.
+pub fn value(cookie: &str) -> &str {
+    let value = cookie.strip_prefix(COOKIE_NAME).unwrap();
+    value.strip_prefix('=').unwrap()
+}
+
+/// What a session cookie says.
+pub fn opened(cookie: &str) -> Payload {
+    Payload::parse(&value(cookie)[SIGNATURE..]).unwrap()
+}
+
+/// The attributes that a session cookie must have, sorted.
+pub fn attributes(max_age: Duration) -> Vec<String> {
+    vec![
+        "HttpOnly".to_owned(),
+        format!("Max-Age={}", max_age.as_secs()),
+        "Path=/".to_owned(),
+        format!("SameSite={SAME_SITE}"),
+        "Secure".to_owned(),
+    ]
+}
+
+pub fn request(method: Method, path: &str, cookie: &str) -> request::Builder {
+    let request = Request::builder().method(method).uri(path);
+    match cookie {
+        NO_COOKIE => request,
+        cookie => request.header(header::COOKIE, cookie),
+    }
+}
+
+pub fn form(fields: &[(&str, &str)]) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(fields).finish()
+}
+
+pub struct TestApp {
+    router: Router,
+    now: Arc<AtomicU64>,
+}
+
+impl TestApp {
+    pub fn new() -> Self {
+        Self::with(Build::Debug, &[])
+    }
+
+    pub fn with(build: Build, settings: &[(&str, &str)]) -> Self {
+        Self::configured(config(build, settings))
+    }
+
+    /// Sessions end after this long without a request.
+    pub fn idle(timeout: Duration) -> Self {
+        let mut config = config(Build::Debug, &[]);
+        config.session.idle_timeout = Some(timeout);
+        Self::configured(config)
+    }
+
+    fn configured(config: Config) -> Self {
+        let now = Arc::new(AtomicU64::new(START.0));
+        let hand = Arc::clone(&now);
+        let clock = Clock::new(move || Timestamp(hand.load(Ordering::SeqCst)));
+        let router = app::app(AppState::new(config, clock));
+        Self { router, now }
+    }
+
+    /// Moves the clock to this long after [`START`].
+    pub fn at(&self, since_start: Duration) {
+        let now = START + since_start;
+        self.now.store(now.0, Ordering::SeqCst);
+    }
+
+    /// Sends a request, and checks what holds for every answer's session cookie.
+    pub async fn send(&self, request: request::Builder, body: impl Into<Body>) -> Answer {
+        let request = request.body(body.into()).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let answer = Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        };
+        if let Some(cookie) = answer.header("set-cookie") {
+            let (pair, _) = cookie.split_once(';').unwrap();
+            assert!(pair.len() <= 4096, "{} bytes", pair.len());
+            assert!(pair.starts_with(&format!("{COOKIE_NAME}=")), "{pair}");
+        }
+        answer
+    }
+
+    pub async fn get(&self, path: &str, cookie: &str) -> Answer {
+        self.send(request(Method::GET, path, cookie), "").await
+    }
+
+    pub async fn post_form(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = request(Method::POST, path, cookie).header(header::CONTENT_TYPE, FORM);
+        self.send(request, form(fields)).await
+    }
+
+    /// Logs in without a cookie; gives the new one, as the `Cookie` header has it.
+    pub async fn login(&self, user_id: &str) -> String {
+        let answer = self
+            .post_form("/login", NO_COOKIE, &[("user_id", user_id)])
+            .await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+        answer.cookie()
+    }
+
+    pub async fn logout(&self, cookie: &str) -> Answer {
+        self.send(request(Method::POST, "/logout", cookie), "")
+            .await
+    }
+
+    /// Who is logged in, if anybody.
+    pub async fn who(&self, cookie: &str) -> Option<String> {
+        self.who_sends(&[cookie.as_bytes()]).await
+    }
+
+    pub async fn opens(&self, cookie: &str, user_id: &str) {
+        assert_eq!(self.who(cookie).await.as_deref(), Some(user_id), "{cookie}");
+    }
+
+    pub async fn refuses(&self, cookie: &str) {
+        assert_eq!(self.who(cookie).await, None, "{cookie}");
+    }
+
+    /// Who is logged in, by `Cookie` headers of any bytes.
+    pub async fn who_sends(&self, cookies: &[&[u8]]) -> Option<String> {
+        let request = cookies.iter().fold(Request::get("/me"), |request, cookie| {
+            request.header(header::COOKIE, *cookie)
+        });
+        let answer = self.send(request, "").await;
+        if answer.status == StatusCode::OK {
+            let user_id = answer.body.strip_prefix("Logged in as ").unwrap();
+            return Some(user_id.to_owned());
+        }
+        answer.is_unauthorized();
+        None
+    }
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    /// A header that stands there once at most.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let values: Vec<_> = self.headers.get_all(name).iter().collect();
+        assert!(values.len() <= 1, "{name}: {values:?}");
+        values.first().map(|value| value.to_str().unwrap())
+    }
+
+    /// The session cookie that the answer sets, as the `Cookie` header has it.
+    pub fn cookie(&self) -> String {
+        let cookie = self.header("set-cookie").expect("a cookie");
+        cookie.split_once(';').unwrap().0.to_owned()
+    }
+
+    /// The attributes of the session cookie, sorted.
+    pub fn attributes(&self) -> Vec<String> {
+        let cookie = self.header("set-cookie").expect("a cookie");
+        let mut attributes: Vec<_> = cookie.split("; ").skip(1).map(str::to_owned).collect();
+        attributes.sort();
+        attributes
+    }
+
+    #[track_caller]
+    pub fn has(&self, header: &str, value: &str) {
+        let words = format!("{} {}", self.status, self.body);
+        assert_eq!(self.header(header), Some(value), "{header} of {words}");
+    }
+
+    #[track_caller]
+    pub fn is(&self, status: StatusCode, words: &str) {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert!(self.body.contains(words), "{words:?} in {}", self.body);
+        assert_eq!(self.header("set-cookie"), None);
+    }
+
+    #[track_caller]
+    pub fn is_page(&self) {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        self.has("content-type", "text/html; charset=utf-8");
+    }
+
+    #[track_caller]
+    pub fn is_unauthorized(&self) {
+        self.is(StatusCode::UNAUTHORIZED, "");
+        assert_eq!(self.body, "You are not logged in.");
+        self.has("content-type", "text/plain; charset=utf-8");
+        assert_eq!(self.header("location"), None);
+    }
+
+    #[track_caller]
+    pub fn redirects_to(&self, path: &str) {
+        assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.body);
+        self.has("location", path);
+        assert_eq!(self.body, "");
+    }
+}
