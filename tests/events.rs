@@ -110,8 +110,11 @@ async fn logins_logouts_and_refusals_are_logged_under_their_request() {
     );
     assert!(!log.contains("hunter2"), "{log}");
 
-    let live = app.login("alice").await;
+    let live = [app.login("alice").await, app.login("bob").await];
     take_log();
+    let ambiguous = app.get("/me", &live.join("; ")).await;
+    logged(&ambiguous, &[r#""session_ambiguous""#]);
+
     let ours = key(b'a');
     let mut future = payload("alice");
     future.issued = future.ends;
@@ -130,7 +133,7 @@ async fn logins_logouts_and_refusals_are_logged_under_their_request() {
     logged(&foreign, &[r#""cross_origin_refused""#]);
 
     app.at(SESSION_MAX_AGE);
-    logged(&app.get("/me", &live).await, &[r#""session_expired""#]);
+    logged(&app.get("/me", &live[0]).await, &[r#""session_expired""#]);
 }
 
 #[tokio::test]
