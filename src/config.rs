@@ -149,9 +149,12 @@ impl Config {
             None if reader.problems.is_empty() => SessionKeys::ephemeral().ok(),
             keys => keys,
         };
-        let keys = match keys {
-            Some(keys) if reader.problems.is_empty() => keys,
-            _ => return Err(Problems(reader.problems)),
+        let Some(keys) = keys.filter(|_| reader.problems.is_empty()) else {
+            if reader.problems.is_empty() {
+                let rule = "the operating system gave no random bytes for a key";
+                reader.problem("SESSION_KEYS", None, rule);
+            }
+            return Err(Problems(reader.problems));
         };
         Ok(Self {
             bind_addr,

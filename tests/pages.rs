@@ -131,6 +131,7 @@ async fn next_is_honoured_only_as_a_path_on_this_site() {
         "me",
         "?a",
         "//evil.example",
+        "//origin.invalid/",
         "///evil.example",
         "/\\evil.example",
         "\\/evil.example",
