@@ -56,5 +56,5 @@ fn prefers_json(headers: &HeaderMap) -> bool {
             text = quality;
         }
     }
-    json > text
+    json > 0.0 && json >= text
 }

@@ -51,6 +51,7 @@ async fn only_a_wish_for_json_gets_json() {
         ("application/json", true),
         ("text/html, application/json;q=0.9", true),
         ("text/plain;q=0.5, application/json;q=0.9", true),
+        ("application/json, text/plain, */*", true),
         ("*/*", false),
         ("application/*", false),
         ("text/html,application/xhtml+xml,*/*;q=0.8", false),

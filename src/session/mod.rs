@@ -2,8 +2,8 @@
 //!
 //! The cookie carries the whole session ([`payload`]), signed with the app's keys ([`keys`]). A
 //! request's cookies are read by [`cookie`], judged by [`Sessions`], and reach a handler as one of
-//! two extractors ([`extract`]): [`Session`], where somebody must be logged in, and
-//! [`SessionJar`], to log in and out. Logged-out sessions are remembered by [`revocation`].
+//! two extractors (`extract.rs`): [`Session`], where somebody must be logged in, and
+//! [`SessionJar`], to log in and out. Logged-out sessions are remembered by `revocation.rs`.
 //!
 //! Nothing outside this module names the cookie, sees a key, or touches an attribute.
 
