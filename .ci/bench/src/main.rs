@@ -28,7 +28,8 @@ mod walkthrough;
 const USAGE: &str = "usage: bench constant|walkthrough|session|identity|app alone|crowd COUNT";
 
 /// 64 different bytes in base64.
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==";
+const KEY: &str =
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==";
 
 const ANSWER: &str = "Logged in as alice";
 
