@@ -3,9 +3,9 @@
 //! Signing, verification in constant time and key derivation are the `cookie` crate's, reached
 //! through axum-extra: HMAC-SHA256 over the payload, 44 characters of base64 in front of it.
 
-use axum::{http::header::SET_COOKIE, response::IntoResponse};
 use std::fmt;
 
+use axum::{http::header::SET_COOKIE, response::IntoResponse};
 use axum_extra::extract::{
     SignedCookieJar,
     cookie::{Cookie, Key},
@@ -102,19 +102,21 @@ impl SessionKeys {
 
     /// The value inside `signed`, if one of the keys signed it.
     pub(super) fn verify(&self, signed: &str) -> Option<Opened> {
-        let cookie = Cookie::new(COOKIE_NAME, signed.to_owned());
-        if let Some(verified) = SignedCookieJar::new(self.first.clone()).verify(cookie.clone()) {
+        let verify = |key: &Key| {
+            let cookie = Cookie::new(COOKIE_NAME, signed.to_owned());
+            let verified = SignedCookieJar::new(key.clone()).verify(cookie)?;
+            Some(verified.value().to_owned())
+        };
+        if let Some(value) = verify(&self.first) {
             return Some(Opened {
-                value: verified.value().to_owned(),
+                value,
                 by_older_key: false,
             });
         }
-        self.older.iter().find_map(|key| {
-            let verified = SignedCookieJar::new(key.clone()).verify(cookie.clone())?;
-            Some(Opened {
-                value: verified.value().to_owned(),
-                by_older_key: true,
-            })
+        let value = self.older.iter().find_map(verify)?;
+        Some(Opened {
+            value,
+            by_older_key: true,
         })
     }
 }

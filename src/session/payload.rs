@@ -103,8 +103,7 @@ fn parse_id(field: &str) -> Option<SessionId> {
 }
 
 fn parse_time(field: &str) -> Option<Timestamp> {
-    let digits_only = field.bytes().all(|byte| byte.is_ascii_digit());
-    let canonical = digits_only && (field == "0" || !field.starts_with('0'));
+    let canonical = field == "0" || field.starts_with(|first| matches!(first, '1'..='9'));
     if canonical {
         field.parse().map(Timestamp).ok()
     } else {
