@@ -11,7 +11,7 @@ use std::{
 use axum_extra::extract::cookie::SameSite;
 use tower_http::csrf::CsrfLayer;
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
 
 use crate::{
@@ -141,7 +141,14 @@ impl Config {
         let log_filter = reader.setting(
             "RUST_LOG",
             "levels for targets, such as `info` or `warn,app=debug`",
-            |text| text.parse().ok(),
+            |text| {
+                // A bare word that is no level would be a target, and silence all others.
+                let known = |item: &str| {
+                    let level = !item.is_empty() && item.parse::<LevelFilter>().is_ok();
+                    level || item.contains('=')
+                };
+                text.split(',').all(known).then(|| text.parse().ok())?
+            },
         );
 
         let ephemeral_key = keys.is_none();

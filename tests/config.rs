@@ -132,7 +132,11 @@ fn each_setting_is_refused_outside_its_rule_with_its_value_and_the_rule() {
         ),
         ("ALLOW_OPEN_LOGIN", "maybe|True|0", "`true` or `false`"),
         ("LOG_FORMAT", "xml|JSON|text ", "`text` or `json`"),
-        ("RUST_LOG", "app=loud|a=b=c", "`info` or `warn,app=debug`"),
+        (
+            "RUST_LOG",
+            "app=loud|a=b=c|inof|warn,verbose|,",
+            "`info` or `warn,app=debug`",
+        ),
     ];
     for build in [Build::Debug, Build::Release] {
         for (name, values, rule) in table {

@@ -97,6 +97,8 @@ impl Sessions {
     /// Cookies that are no session are logged and change nothing else.
     fn presented(&self, headers: &HeaderMap) -> Vec<Live> {
         let mut presented: Vec<Live> = Vec::new();
+        // Each kind is logged once: a request may carry thousands of made-up cookies.
+        let mut logged: Vec<Refusal> = Vec::new();
         for value in cookie::session_values(headers) {
             match self.verify(value) {
                 Ok(live)
@@ -104,8 +106,15 @@ impl Sessions {
                         .iter()
                         .any(|other| other.payload.id == live.payload.id) => {}
                 Ok(live) => presented.push(live),
-                Err(event) if event == EXPIRED => tracing::info!(event),
-                Err(event) => tracing::warn!(event),
+                Err(event) if logged.contains(&event) => {}
+                Err(event) => {
+                    logged.push(event);
+                    if event == EXPIRED {
+                        tracing::info!(event)
+                    } else {
+                        tracing::warn!(event)
+                    }
+                }
             }
         }
         if presented.len() > 1 {
