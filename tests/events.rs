@@ -115,6 +115,9 @@ async fn logins_logouts_and_refusals_are_logged_under_their_request() {
     let ambiguous = app.get("/me", &live.join("; ")).await;
     logged(&ambiguous, &[r#""session_ambiguous""#]);
 
+    let crowd = [format!("{COOKIE_NAME}=x"), format!("{COOKIE_NAME}=y")].join("; ");
+    logged(&app.get("/me", &crowd).await, &[r#""session_forged""#]);
+
     let ours = key(b'a');
     let mut future = payload("alice");
     future.issued = future.ends;

@@ -20,9 +20,11 @@ use axum::{
     },
     routing::get,
 };
+use axum_extra::extract::cookie::Key;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+#[path = "../../walkthrough/src/walkthrough.rs"]
 mod walkthrough;
 
 const USAGE: &str = "usage: bench constant|walkthrough|session|identity|app alone|crowd COUNT";
@@ -68,7 +70,7 @@ async fn prepare(variant: &str) -> Result<(Router, String)> {
         return Ok((router.with_state(()), log_in(&app_router()?.1).await?));
     }
     if variant == "walkthrough" {
-        let router = walkthrough::router(KEY.as_bytes());
+        let router = walkthrough::router(Key::from(KEY.as_bytes()));
         let session = log_in(&router).await?;
         return Ok((router, session));
     }

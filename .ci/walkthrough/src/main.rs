@@ -1,64 +1,14 @@
 //! The published walkthrough alone, to be measured beside the app.
 
-use axum::{
-    Form, Router,
-    extract::FromRef,
-    http::StatusCode,
-    response::Redirect,
-    routing::{get, post},
-};
-use axum_extra::extract::{
-    SignedCookieJar,
-    cookie::{Cookie, Key, SameSite},
-};
-use serde::Deserialize;
+use std::io;
 
-#[derive(Clone)]
-struct AppState {
-    key: Key,
-}
-impl FromRef<AppState> for Key {
-    fn from_ref(s: &AppState) -> Key {
-        s.key.clone()
-    }
-}
-#[derive(Deserialize)]
-struct Login {
-    user_id: String,
-}
+use axum_extra::extract::cookie::Key;
+use tokio::net::TcpListener;
 
-async fn create_session(
-    jar: SignedCookieJar,
-    Form(login): Form<Login>,
-) -> (SignedCookieJar, Redirect) {
-    let cookie = Cookie::build(("session_user", login.user_id))
-        .path("/")
-        .http_only(true)
-        .secure(true)
-        .same_site(SameSite::Lax)
-        .max_age(time::Duration::days(7))
-        .build();
-    (jar.add(cookie), Redirect::to("/dashboard"))
-}
-async fn current_user(jar: SignedCookieJar) -> Result<String, StatusCode> {
-    let c = jar.get("session_user").ok_or(StatusCode::UNAUTHORIZED)?;
-    Ok(format!("Logged in as {}", c.value()))
-}
-async fn logout(jar: SignedCookieJar) -> (SignedCookieJar, Redirect) {
-    (jar.remove(Cookie::from("session_user")), Redirect::to("/"))
-}
+mod walkthrough;
+
 #[tokio::main]
-async fn main() {
-    let state = AppState {
-        key: Key::generate(),
-    };
-    let app = Router::new()
-        .route("/login", post(create_session))
-        .route("/me", get(current_user))
-        .route("/logout", post(logout))
-        .with_state(state);
-    let l = tokio::net::TcpListener::bind("127.0.0.1:3001")
-        .await
-        .unwrap();
-    axum::serve(l, app).await.unwrap();
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3001").await?;
+    axum::serve(listener, walkthrough::router(Key::generate())).await
 }
