@@ -15,17 +15,23 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
 
 use crate::{
+    client_address::TrustedProxies,
+    credentials::{self, Credentials},
     defaults::{COOKIE_NAME, SAME_SITE},
     logging::LogFormat,
     rules,
     session::{
         SessionConfig,
         keys::{self, SessionKeys},
+        revocation::StoreConfig,
     },
 };
 
 const KEYS_RULE: &str = "base64 of at least 64 random bytes, or several separated by commas, newest \
                          first; make one with `cargo run -q -- generate-key`";
+
+/// The file of ended sessions, below the working folder, beside its `.env`.
+const REVOCATION_FILE: &str = "revocations.redb";
 
 /// How the app was built, which decides what it dares to default to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +56,14 @@ impl Build {
 pub struct Config {
     /// Where to listen.
     pub bind_addr: SocketAddr,
-    /// Keys, idle timeout and the `Secure` attribute of sessions.
+    /// Keys, idle timeout, the `Secure` attribute and the store of sessions.
     pub session: SessionConfig,
     /// Whether the key was made up at start and is gone at the end.
     pub ephemeral_key: bool,
+    /// Who may log in; `None` lets everybody in, without a password.
+    pub credentials: Option<Credentials>,
+    /// What to believe about a client's address.
+    pub trusted_proxies: TrustedProxies,
     /// The cross-origin check, with the origins that may post here.
     pub cross_origin: CsrfLayer,
     /// Whether browsers are told to use HTTPS from now on.
@@ -132,7 +142,12 @@ impl Config {
             reader.check_insecure_cookie(bind_addr);
         }
         let cross_origin = reader.cross_origin();
-        reader.check_open_login();
+        let credentials = reader.credentials();
+        let trusted_proxies = reader.setting(
+            "TRUSTED_PROXIES",
+            "a whole number: how many proxies stand between this app and its clients",
+            |text| text.parse().ok(),
+        );
         let log_format = reader.setting("LOG_FORMAT", "`text` or `json`", |text| match text {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
@@ -152,6 +167,7 @@ impl Config {
         );
 
         let ephemeral_key = keys.is_none();
+        let store = reader.store(ephemeral_key);
         let keys = match keys {
             None if reader.problems.is_empty() => SessionKeys::ephemeral().ok(),
             keys => keys,
@@ -169,8 +185,11 @@ impl Config {
                 keys,
                 idle_timeout,
                 secure,
+                store,
             },
             ephemeral_key,
+            credentials,
+            trusted_proxies: TrustedProxies(trusted_proxies.unwrap_or(0)),
             cross_origin,
             hsts: build == Build::Release && secure,
             log_format: log_format.unwrap_or(LogFormat::Text),
@@ -218,19 +237,56 @@ impl<V: Fn(&'static str) -> Option<String>> Reader<V> {
         self.setting(name, "`true` or `false`", |text| text.parse().ok())
     }
 
+    fn credentials(&mut self) -> Option<Credentials> {
+        let Some(text) = self.text(credentials::SETTING) else {
+            self.check_open_login();
+            return None;
+        };
+        let opened = Credentials::open(&text);
+        let problems = opened.as_ref().err().cloned();
+        for problem in problems.unwrap_or_default() {
+            self.problem(credentials::SETTING, Some(&text), problem);
+        }
+        opened.ok()
+    }
+
     fn check_open_login(&mut self) {
         let name = "ALLOW_OPEN_LOGIN";
         let text = self.text(name);
         let rule = match text.as_deref() {
             Some("true") => return,
             None if self.build == Build::Debug => return,
-            None | Some("false") => {
-                "login takes any user ID without a password: check one in src/login.rs, or set \
-                 this to `true` to let everybody in"
-            }
-            Some(_) => "`true` or `false`",
+            None | Some("false") => format!(
+                "login takes any user ID without a password: say who may log in with {}, or set \
+                 this to `true` to let everybody in",
+                credentials::SETTING
+            ),
+            Some(_) => "`true` or `false`".to_owned(),
         };
         self.problem(name, text.as_deref(), rule);
+    }
+
+    fn store(&mut self, ephemeral_key: bool) -> StoreConfig {
+        if let Some(url) = self.text("REDIS_URL") {
+            #[cfg(feature = "redis")]
+            match redis::Client::open(url) {
+                Ok(client) => return StoreConfig::Redis(client),
+                // The value may hold a password.
+                Err(_) => self.problem("REDIS_URL", None, "a URL such as redis://127.0.0.1:6379"),
+            }
+            #[cfg(not(feature = "redis"))]
+            {
+                drop(url);
+                let rule = "this build left Redis out: build with `--features redis`";
+                self.problem("REDIS_URL", None, rule);
+            }
+        }
+        match self.text("REVOCATION_FILE") {
+            Some(path) => StoreConfig::File(path.into()),
+            // Sessions that end with the process need no file.
+            None if ephemeral_key => StoreConfig::Memory,
+            None => StoreConfig::File(REVOCATION_FILE.into()),
+        }
     }
 
     fn keys(&mut self) -> Option<SessionKeys> {

@@ -1,15 +1,21 @@
 //! Everything that can go wrong while answering a request.
 
-use std::fmt::Display;
+use std::{borrow::Cow, fmt::Display};
 
 use axum::{
     extract::rejection::FormRejection,
-    http::StatusCode,
+    http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
 use tower_http::csrf::ProtectionError;
 
-use crate::pages::{self, LoginForm};
+use crate::{
+    pages::{self, LoginForm},
+    password::Refusal,
+};
+
+/// When to ask again while the store of ended sessions is away, in seconds.
+const STORE_RETRY_AFTER: u64 = 5;
 
 /// Why a request is not answered as asked: it knows its status, its words for the client, and what
 /// is logged. Words for the client never carry an internal detail.
@@ -17,13 +23,17 @@ use crate::pages::{self, LoginForm};
 pub enum Error {
     /// 401: the route needs a session and the request has none.
     NotLoggedIn,
-    /// 422: the login form names nobody. Shown with the form, so that nothing typed is lost.
-    InvalidUserId {
+    /// 422, 401, 429 or 503: nobody was logged in. Shown with the form, so that nothing typed is
+    /// lost, except the password.
+    LoginRefused {
         /// The form as it was sent.
         form: LoginForm,
-        /// The rule that was broken, as a sentence.
-        reason: &'static str,
+        /// Why.
+        refusal: Refusal,
     },
+    /// 503: sessions can neither be checked nor ended, and one that cannot be checked is not
+    /// believed; the cause is logged where it is noticed.
+    StoreAway,
     /// 400, 413, 415 or 422: the body is not the form that the route takes.
     Form(FormRejection),
     /// 403: the request would change something and comes from another origin.
@@ -45,11 +55,23 @@ impl Error {
         Self::Internal
     }
 
+    /// Logs why the store of ended sessions, or that of the users, did not answer.
+    pub fn store_away(cause: impl Display) -> Self {
+        tracing::error!(event = "store_away", %cause);
+        Self::StoreAway
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
-            Self::InvalidUserId { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::LoginRefused { refusal, .. } => match refusal {
+                Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                Refusal::Wrong => StatusCode::UNAUTHORIZED,
+                Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+                Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
             Self::Form(rejection) => rejection.status(),
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -60,10 +82,11 @@ impl Error {
     }
 
     /// What the client is told, as a sentence.
-    pub fn words(&self) -> &'static str {
-        match self {
+    pub fn words(&self) -> Cow<'static, str> {
+        let words = match self {
+            Self::LoginRefused { refusal, .. } => return refusal.to_string().into(),
+            Self::StoreAway => "Sessions cannot be checked just now. Please try again in a moment.",
             Self::NotLoggedIn => "You are not logged in.",
-            Self::InvalidUserId { reason, .. } => reason,
             Self::Form(rejection) => match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "The form is too large.",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => {
@@ -79,6 +102,16 @@ impl Error {
             Self::MethodNotAllowed => "This address does not answer this method.",
             Self::Timeout => "The request took too long.",
             Self::Internal => "Something went wrong on our side.",
+        };
+        words.into()
+    }
+
+    /// When to ask again, in seconds (RFC 9110, section 10.2.3).
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::LoginRefused { refusal, .. } => refusal.retry_after(),
+            Self::StoreAway => Some(STORE_RETRY_AFTER),
+            _ => None,
         }
     }
 
@@ -96,15 +129,14 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = self.status();
-        match self {
+        let (status, words) = (self.status(), self.words());
+        let retry_after = self.retry_after().map(|seconds| [(RETRY_AFTER, seconds)]);
+        let body = match self {
             // `/me` is for programs, and a program wants no page.
-            Self::NotLoggedIn => (status, self.words()).into_response(),
-            Self::InvalidUserId { form, reason } => {
-                tracing::info!(event = "login_refused", reason);
-                (status, pages::login(&form, Some(reason))).into_response()
-            }
-            _ => (status, pages::error(status, self.words())).into_response(),
-        }
+            Self::NotLoggedIn => words.into_response(),
+            Self::LoginRefused { form, .. } => pages::login(&form, Some(&words)).into_response(),
+            _ => pages::error(status, &words).into_response(),
+        };
+        (status, retry_after, body).into_response()
     }
 }

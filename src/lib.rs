@@ -4,7 +4,9 @@
 //! [`logout`] are the three handlers; [`session`] is what they stand on; [`defaults`] holds the
 //! five choices, [`config`] the settings of the environment.
 
+pub mod client_address;
 pub mod config;
+pub mod credentials;
 // One constant a line, however long its value.
 #[rustfmt::skip]
 pub mod defaults;
@@ -16,14 +18,16 @@ pub mod login;
 pub mod logout;
 pub mod next;
 pub mod pages;
+pub mod password;
 mod rules;
 pub mod session;
+pub mod throttle;
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef},
+    extract::{DefaultBodyLimit, FromRef, State},
     http::{
         StatusCode,
         header::{
@@ -42,10 +46,12 @@ use tower_http::{
 };
 
 use crate::{
+    client_address::TrustedProxies,
     config::Config,
     defaults::{LOGIN_REDIRECT, LOGOUT_REDIRECT},
     error::Error,
     headers::REQUEST_ID,
+    password::Passwords,
     session::{Sessions, clock::Clock},
 };
 
@@ -55,11 +61,19 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 /// How long a request may take, from its headers to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Readiness, as far as it differs from liveness (`/healthz`). No redirect can be chosen to collide
+/// with it: their rule has no `@`.
+const READY_PATH: &str = "/@readyz";
+
 /// What the handlers share.
 #[derive(Clone)]
 pub struct AppState {
     /// The sessions and the keys they are signed with.
     sessions: Sessions,
+    /// Checks passwords; `None` where login is open.
+    passwords: Option<Passwords>,
+    /// What to believe about a client's address.
+    trusted_proxies: TrustedProxies,
     /// Refuses requests that change something and come from another origin.
     cross_origin: CsrfLayer,
     /// Whether browsers are told to use HTTPS from now on.
@@ -67,19 +81,38 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// What `config` asks for, on the time of `clock`.
-    pub fn new(config: Config, clock: Clock) -> Self {
-        Self {
-            sessions: Sessions::new(config.session, clock),
+    /// What `config` asks for, on the time of `clock`. Fails, in words for whoever starts the app,
+    /// where the store of ended sessions cannot be opened. With Redis it needs a Tokio runtime.
+    pub fn open(config: Config, clock: Clock) -> Result<Self, String> {
+        let credentials = config.credentials.map(Arc::new);
+        let passwords = credentials
+            .clone()
+            .map(|credentials| Passwords::new(credentials, &clock));
+        Ok(Self {
+            sessions: Sessions::open(config.session, credentials, clock)?,
+            passwords,
+            trusted_proxies: config.trusted_proxies,
             cross_origin: config.cross_origin,
             hsts: config.hsts,
-        }
+        })
     }
 }
 
 impl FromRef<AppState> for Sessions {
     fn from_ref(state: &AppState) -> Self {
         state.sessions.clone()
+    }
+}
+
+impl FromRef<AppState> for Option<Passwords> {
+    fn from_ref(state: &AppState) -> Self {
+        state.passwords.clone()
+    }
+}
+
+impl FromRef<AppState> for TrustedProxies {
+    fn from_ref(state: &AppState) -> Self {
+        state.trusted_proxies
     }
 }
 
@@ -90,7 +123,9 @@ pub fn app(state: AppState) -> Router {
         .route("/login", post(login::create_session))
         .route("/me", get(identity::current_user))
         .route("/logout", post(logout::logout))
+        .route("/logout/everywhere", post(logout::logout_everywhere))
         .route("/healthz", get(healthz))
+        .route(READY_PATH, get(ready))
         .route(pages::STYLE_PATH, get(pages::style))
         .route(pages::ICON_PATH, get(pages::icon));
     // The two chosen paths may be the same, or one of the above.
@@ -149,13 +184,21 @@ pub async fn serve(
     app: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown)
         .await
 }
 
+/// Whether the process lives: asks nothing of anybody.
 async fn healthz() -> &'static str {
     "ok"
+}
+
+/// Whether requests should come here: 503 while sessions cannot be checked.
+async fn ready(State(sessions): State<Sessions>) -> Result<&'static str, Error> {
+    sessions.revocations().check().await?;
+    Ok("ready")
 }
 
 /// Gives the empty answer of the timeout layer its words.

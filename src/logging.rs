@@ -16,7 +16,7 @@ use tower_http::{
 use tracing::Span;
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::headers::REQUEST_ID;
+use crate::{READY_PATH, headers::REQUEST_ID};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl<B> MakeSpan<B> for RequestSpan {
             .extensions()
             .get::<MatchedPath>()
             .map_or("-", MatchedPath::as_str);
-        if route == "/healthz" {
+        if matches!(route, "/healthz" | READY_PATH) {
             return Span::none();
         }
         let id = request

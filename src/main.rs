@@ -1,16 +1,23 @@
 //! The process: settings, log, listener, shutdown. It decides nothing.
 
-use std::{env, error::Error, io, path::Path, process::ExitCode};
+use std::{
+    env,
+    error::Error,
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+};
 
 use app::{
     AppState,
     config::Config,
-    logging,
+    logging, password,
     session::{clock::Clock, keys},
 };
 use tokio::{net::TcpListener, runtime::Runtime, signal};
 
-const USAGE: &str = "usage: the app without arguments serves; `generate-key` prints a fresh key";
+const USAGE: &str = "usage: without arguments, the app serves; `generate-key` prints a fresh key; \
+                     `hash-password NAME` asks for a password and prints a line for USERS_FILE";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -18,6 +25,7 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         [] => serve(),
         ["generate-key"] => generate_key(),
+        ["hash-password", name] => hash_password(name),
         _ => Err(USAGE.into()),
     };
     match done {
@@ -35,11 +43,29 @@ fn generate_key() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Prints a user's line. The password comes from the terminal, without an echo, or from a pipe.
+fn hash_password(name: &str) -> Result<(), Box<dyn Error>> {
+    let password = if io::stdin().is_terminal() {
+        let password = rpassword::prompt_password("Password: ")?;
+        if rpassword::prompt_password("Once more: ")? != password {
+            return Err("the two passwords differ".into());
+        }
+        password
+    } else {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        line.trim_end_matches(['\n', '\r']).to_owned()
+    };
+    println!("{}", password::users_line(name, &password)?);
+    Ok(())
+}
+
 fn serve() -> Result<(), Box<dyn Error>> {
     load_dotenv()?;
+    let runtime = Runtime::new()?;
+    let _entered = runtime.enter();
     let config = Config::from_env()?;
     logging::init(config.log_format, config.log_filter.clone());
-    let runtime = Runtime::new()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(config.bind_addr)
             .await
@@ -51,9 +77,11 @@ fn serve() -> Result<(), Box<dyn Error>> {
                  `echo \"SESSION_KEYS=$(cargo run -q -- generate-key)\" >> .env`"
             );
         }
-        tracing::warn!("login is open: any user ID gets in without a password");
+        if config.credentials.is_none() {
+            tracing::warn!("login is open: any user ID gets in without a password");
+        }
 
-        let state = AppState::new(config, Clock::system());
+        let state = AppState::open(config, Clock::system())?;
         app::serve(listener, app::app(state), shutdown_signal()).await?;
         tracing::info!("stopped");
         Ok(())

@@ -10,6 +10,7 @@ use app::{
     config::{Build, Config},
     defaults::{COOKIE_NAME, SAME_SITE},
     logging::LogFormat,
+    session::revocation::StoreConfig,
 };
 use axum_extra::extract::cookie::SameSite;
 use common::{NO_COOKIE, TestApp, config, key, read};
@@ -61,6 +62,14 @@ fn a_release_build_refuses_to_start_without_a_key_or_with_open_login_unless_told
     assert_eq!(names(&[with_key]), ["ALLOW_OPEN_LOGIN"]);
     assert_eq!(names(&[open]), ["SESSION_KEYS"]);
     assert_eq!(names(&[with_key, open]), [""; 0]);
+    // With users, login is not open, whatever is allowed.
+    let users = common::users_file();
+    let users = ("USERS_FILE", users.to_str().unwrap());
+    assert_eq!(names(&[with_key, users]), [""; 0]);
+    let closed = ("ALLOW_OPEN_LOGIN", "false");
+    assert_eq!(names(&[with_key, users, closed]), [""; 0]);
+    let nobody = ("USERS_FILE", "no such file");
+    assert_eq!(names(&[with_key, nobody, open]), ["USERS_FILE"]);
 
     let config = config(Build::Release, &[]);
     assert!(config.hsts && config.session.secure && !config.ephemeral_key);
@@ -244,4 +253,50 @@ async fn the_idle_timeout_that_was_set_is_kept() {
     app.opens(&cookie, "alice").await;
     app.at(Duration::from_secs(60));
     app.refuses(&cookie).await;
+}
+
+#[test]
+fn trusted_proxies_are_counted() {
+    for (build, text) in [(Build::Debug, "0"), (Build::Release, "3")] {
+        let config = config(build, &[("TRUSTED_PROXIES", text)]);
+        assert_eq!(config.trusted_proxies.0.to_string(), text);
+    }
+    assert_eq!(read(Build::Debug, &[]).unwrap().trusted_proxies.0, 0);
+    for text in ["-1", "one", "1.5", "192.0.2.1", " 1"] {
+        let problems = problems_of(
+            "TRUSTED_PROXIES",
+            Build::Debug,
+            &[("TRUSTED_PROXIES", text)],
+        );
+        let rule = "a whole number: how many proxies stand between this app and its clients";
+        assert_eq!(problems, [format!("  TRUSTED_PROXIES = {text:?}: {rule}")]);
+    }
+}
+
+#[test]
+fn ended_sessions_are_kept_in_a_file_as_soon_as_a_key_outlives_the_process() {
+    let key = key(b'a');
+    let key = ("SESSION_KEYS", &*key);
+    let file = |path: &str| StoreConfig::File(path.into());
+    for (settings, expected) in [
+        (&[][..], StoreConfig::Memory),
+        (&[("REVOCATION_FILE", "ended")], file("ended")),
+        (&[key], file("revocations.redb")),
+        (&[key, ("REVOCATION_FILE", "ended")], file("ended")),
+    ] {
+        let config = read(Build::Debug, settings).unwrap();
+        assert_eq!(
+            format!("{:?}", config.session.store),
+            format!("{expected:?}")
+        );
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn redis_url_is_refused_by_a_build_that_left_redis_out() {
+    let settings = [("REDIS_URL", "redis://:hunter2@127.0.0.1:6379")];
+    let problems = read(Build::Debug, &settings).unwrap_err();
+    let expected = "\n  REDIS_URL: this build left Redis out: build with `--features redis`";
+    assert!(problems.ends_with(expected), "{problems}");
 }

@@ -106,7 +106,7 @@ async fn logins_logouts_and_refusals_are_logged_under_their_request() {
         .await;
     let log = logged(
         &refused,
-        &[r#""login_refused" reason="The user ID must not hold"#],
+        &[r#""login_refused" address=0.0.0.0 reason=The user ID must not hold"#],
     );
     assert!(!log.contains("hunter2"), "{log}");
 

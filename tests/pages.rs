@@ -26,6 +26,7 @@ fn is_login_page(answer: &Answer) {
 fn shows_who_is_logged_in(answer: &Answer, user_id: &str) {
     answer.is_page();
     answer.is(StatusCode::OK, LOGOUT_FORM);
+    answer.is(StatusCode::OK, r#"formaction="/logout/everywhere""#);
     let who = format!("Logged in as <strong>{user_id}</strong>");
     assert!(answer.body.contains(&who), "{}", answer.body);
     assert!(!answer.body.contains(LOGIN_FORM));

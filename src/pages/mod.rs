@@ -4,7 +4,7 @@
 //! compiled in. Start here to change how the app looks.
 
 use axum::{
-    extract::{Query, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
     http::{
         StatusCode, Uri,
         header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -16,7 +16,9 @@ use maud::{DOCTYPE, Markup, html};
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use crate::{defaults::LOGIN_REDIRECT, login::MAX_USER_ID_BYTES, session::Session};
+use crate::{
+    defaults::LOGIN_REDIRECT, login::MAX_TEXT_BYTES, password::Passwords, session::Session,
+};
 
 /// Shown in titles and headings.
 const APP_NAME: &str = env!("CARGO_PKG_NAME");
@@ -35,14 +37,16 @@ pub(crate) struct StartQuery {
 /// The start page: a login form, or who is logged in and a logout button.
 pub(crate) async fn start_page(
     session: Option<Session>,
+    State(passwords): State<Option<Passwords>>,
     query: Result<Query<StartQuery>, QueryRejection>,
 ) -> Response {
     let Some(session) = session else {
         let next = query.ok().and_then(|Query(query)| query.next);
         return login(
             &LoginForm {
+                user_id: String::new(),
                 next,
-                ..LoginForm::default()
+                takes_password: passwords.is_some(),
             },
             None,
         )
@@ -56,7 +60,7 @@ pub(crate) async fn start_page(
             @if LOGIN_REDIRECT != "/" {
                 p { a href=(LOGIN_REDIRECT) { "Go to your dashboard" } }
             }
-            (logout_button())
+            (logout_buttons())
         },
     );
     (session, page).into_response()
@@ -82,19 +86,21 @@ pub(crate) async fn dashboard(session: Option<Session>, uri: Uri) -> Response {
             @if let Some(end) = session.expires_at().to_rfc3339() {
                 p .note { "This session ends on " time datetime=(end) { (readable(&end)) } "." }
             }
-            (logout_button())
+            (logout_buttons())
         },
     );
     (session, page).into_response()
 }
 
 /// What a login form holds when it is shown.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LoginForm {
     /// The user id typed so far.
     pub user_id: String,
     /// Where the visitor wanted to go; kept in a hidden field.
     pub next: Option<String>,
+    /// Whether it asks for a password.
+    pub takes_password: bool,
 }
 
 /// The login form, and what was wrong with it.
@@ -112,13 +118,24 @@ pub fn login(form: &LoginForm, problem: Option<&str>) -> Markup {
                 }
                 label for="user_id" { "User ID" }
                 input #user_id type="text" name="user_id" value=(form.user_id) required
-                    maxlength=(MAX_USER_ID_BYTES) autocomplete="username" autocapitalize="none"
+                    maxlength=(MAX_TEXT_BYTES) autocomplete="username" autocapitalize="none"
                     spellcheck="false" autofocus
                     aria-invalid=[problem.map(|_| "true")]
                     aria-describedby=[problem.map(|_| "problem")];
+                @if form.takes_password {
+                    label for="password" { "Password" }
+                    input #password type="password" name="password" required
+                        maxlength=(MAX_TEXT_BYTES) autocomplete="current-password"
+                        aria-invalid=[problem.map(|_| "true")]
+                        aria-describedby=[problem.map(|_| "problem")];
+                }
                 button type="submit" { "Log in" }
             }
-            p .note { "Login is open: any user ID gets in, without a password. For development only." }
+            @if !form.takes_password {
+                p .note {
+                    "Login is open: any user ID gets in, without a password. For development only."
+                }
+            }
         },
     )
 }
@@ -157,10 +174,11 @@ fn asset(content_type: &'static str, body: &'static str) -> impl IntoResponse {
     )
 }
 
-fn logout_button() -> Markup {
+fn logout_buttons() -> Markup {
     html! {
         form method="post" action="/logout" {
             button type="submit" { "Log out" }
+            button .quiet type="submit" formaction="/logout/everywhere" { "Log out everywhere" }
         }
     }
 }

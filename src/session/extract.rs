@@ -43,7 +43,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
         let sessions = Sessions::from_ref(state);
-        let mut presented = sessions.presented(&parts.headers);
+        let mut presented = sessions.presented(&parts.headers).await?;
         let (
             Some(Live {
                 payload,
@@ -98,8 +98,11 @@ impl SessionJar {
     /// Starts a new session for `user_id` and ends those that came with the request
     /// (OWASP ASVS 7.2.4).
     pub async fn start(mut self, user_id: &str) -> Result<Self, Error> {
-        self.end_presented("session_replaced");
-        let payload = self.sessions.issue(user_id.to_owned())?;
+        for live in &self.presented {
+            self.sessions.revocations().end(&live.payload).await?;
+            tracing::info!(event = "session_replaced", user_id = live.payload.user_id);
+        }
+        let payload = self.sessions.issue(user_id.to_owned()).await?;
         self.change = Some(self.sessions.seal(payload)?);
         tracing::info!(event = "login", user_id);
         Ok(self)
@@ -107,17 +110,24 @@ impl SessionJar {
 
     /// Ends the sessions that came with the request, here and in the browser (OWASP ASVS 7.4.1).
     /// The removal is sent also when none did: the browser may hold a cookie that no longer counts.
+    /// Where the end cannot be stored, nothing is removed, so that the visitor can try again.
     pub async fn end(mut self) -> Result<Self, Error> {
-        self.end_presented("logout");
+        for live in &self.presented {
+            self.sessions.revocations().end(&live.payload).await?;
+            tracing::info!(event = "logout", user_id = live.payload.user_id);
+        }
         self.change = Some(self.sessions.removal()?);
         Ok(self)
     }
 
-    fn end_presented(&self, event: &str) {
+    /// The same for all sessions of the user, in every browser (OWASP ASVS 7.4.3).
+    pub async fn end_everywhere(mut self) -> Result<Self, Error> {
         for live in &self.presented {
-            self.sessions.end(&live.payload);
-            tracing::info!(event, user_id = live.payload.user_id);
+            self.sessions.revocations().end_all(&live.payload).await?;
+            tracing::info!(event = "logout_everywhere", user_id = live.payload.user_id);
         }
+        self.change = Some(self.sessions.removal()?);
+        Ok(self)
     }
 }
 
@@ -126,11 +136,11 @@ where
     Sessions: FromRef<S>,
     S: Send + Sync,
 {
-    type Rejection = Infallible;
+    type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let sessions = Sessions::from_ref(state);
-        let presented = sessions.presented(&parts.headers);
+        let presented = sessions.presented(&parts.headers).await?;
         Ok(Self {
             sessions,
             presented,

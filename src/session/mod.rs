@@ -3,7 +3,7 @@
 //! The cookie carries the whole session ([`payload`]), signed with the app's keys ([`keys`]). A
 //! request's cookies are read by [`cookie`], judged by [`Sessions`], and reach a handler as one of
 //! two extractors (`extract.rs`): [`Session`], where somebody must be logged in, and
-//! [`SessionJar`], to log in and out. Logged-out sessions are remembered by `revocation.rs`.
+//! [`SessionJar`], to log in and out. Sessions that were ended are remembered by [`revocation`].
 //!
 //! Nothing outside this module names the cookie, sees a key, or touches an attribute.
 
@@ -12,7 +12,7 @@ pub mod cookie;
 mod extract;
 pub mod keys;
 pub mod payload;
-mod revocation;
+pub mod revocation;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,9 +23,9 @@ use self::{
     cookie::SessionCookie,
     keys::SessionKeys,
     payload::{Payload, SessionId},
-    revocation::Revocations,
+    revocation::{Revocations, StoreConfig},
 };
-use crate::{defaults::SESSION_MAX_AGE, error::Error};
+use crate::{credentials::Credentials, defaults::SESSION_MAX_AGE, error::Error};
 
 pub use self::extract::{Session, SessionJar};
 
@@ -46,6 +46,8 @@ pub struct SessionConfig {
     pub idle_timeout: Option<Duration>,
     /// Whether the cookie is marked `Secure`.
     pub secure: bool,
+    /// Where ended sessions are kept.
+    pub store: StoreConfig,
 }
 
 /// The app's sessions: one value in the shared state, cheap to clone.
@@ -58,6 +60,7 @@ struct Inner {
     secure: bool,
     clock: Clock,
     revocations: Revocations,
+    credentials: Option<Arc<Credentials>>,
 }
 
 /// Why a cookie with the session's name is no session; the name of the event that is logged.
@@ -73,6 +76,8 @@ const FROM_THE_FUTURE: Refusal = "session_from_the_future";
 const EXPIRED: Refusal = "session_expired";
 /// It was logged out.
 const REPLAYED: Refusal = "session_replayed_after_logout";
+/// Its user was removed.
+const USER_REMOVED: Refusal = "session_of_removed_user";
 
 /// A verified, live session, and whether its cookie should be written anew.
 #[derive(Clone, Debug)]
@@ -82,47 +87,69 @@ struct Live {
 }
 
 impl Sessions {
-    /// Sets up the sessions of this process.
-    pub fn new(config: SessionConfig, clock: Clock) -> Self {
-        Self(Arc::new(Inner {
+    /// Sets up the sessions of this process. Where there are `credentials`, only the users whom
+    /// they know have sessions. Fails where the store of ended sessions cannot be opened, in words
+    /// for whoever starts the app.
+    pub fn open(
+        config: SessionConfig,
+        credentials: Option<Arc<Credentials>>,
+        clock: Clock,
+    ) -> Result<Self, String> {
+        Ok(Self(Arc::new(Inner {
             keys: config.keys,
             idle_timeout: config.idle_timeout,
             secure: config.secure,
+            revocations: Revocations::open(config.store, clock.clone())?,
             clock,
-            revocations: Revocations::default(),
-        }))
+            credentials,
+        })))
+    }
+
+    /// The sessions that were ended before their time.
+    pub fn revocations(&self) -> &Revocations {
+        &self.0.revocations
     }
 
     /// Every live session among the request's cookies, each once: nearly always none or one.
     /// Cookies that are no session are logged and change nothing else.
-    fn presented(&self, headers: &HeaderMap) -> Vec<Live> {
+    async fn presented(&self, headers: &HeaderMap) -> Result<Vec<Live>, Error> {
         let mut presented: Vec<Live> = Vec::new();
         // Each kind is logged once: a request may carry thousands of made-up cookies.
         let mut logged: Vec<Refusal> = Vec::new();
         for value in cookie::session_values(headers) {
-            match self.verify(value) {
+            let refusal = match self.verify(value) {
                 Ok(live)
                     if presented
                         .iter()
-                        .any(|other| other.payload.id == live.payload.id) => {}
-                Ok(live) => presented.push(live),
-                Err(event) if logged.contains(&event) => {}
-                Err(event) => {
-                    logged.push(event);
-                    if event == EXPIRED {
-                        tracing::info!(event)
-                    } else {
-                        tracing::warn!(event)
+                        .any(|other| other.payload.id == live.payload.id) =>
+                {
+                    continue;
+                }
+                Ok(live) => match self.ended(&live.payload).await? {
+                    None => {
+                        presented.push(live);
+                        continue;
                     }
+                    Some(refusal) => refusal,
+                },
+                Err(refusal) => refusal,
+            };
+            if !logged.contains(&refusal) {
+                logged.push(refusal);
+                if refusal == EXPIRED {
+                    tracing::info!(event = refusal)
+                } else {
+                    tracing::warn!(event = refusal)
                 }
             }
         }
         if presented.len() > 1 {
             tracing::warn!(event = "session_ambiguous");
         }
-        presented
+        Ok(presented)
     }
 
+    /// What the cookie alone says.
     fn verify(&self, value: &str) -> Result<Live, Refusal> {
         let opened = self.0.keys.verify(value).ok_or(FORGED)?;
         let payload = Payload::parse(&opened.value).ok_or(FOREIGN_PURPOSE)?;
@@ -137,9 +164,6 @@ impl Sessions {
         if ended || self.0.idle_timeout.is_some_and(silent) {
             return Err(EXPIRED);
         }
-        if self.0.revocations.contains(payload.id) {
-            return Err(REPLAYED);
-        }
 
         let share_passed = self
             .0
@@ -151,15 +175,34 @@ impl Sessions {
         })
     }
 
+    /// What the cookie cannot say: whether somebody ended the session since.
+    async fn ended(&self, payload: &Payload) -> Result<Option<Refusal>, Error> {
+        if self.0.revocations.is_ended(payload).await? {
+            return Ok(Some(REPLAYED));
+        }
+        if let Some(credentials) = &self.0.credentials
+            && !credentials.knows(&payload.user_id).await?
+        {
+            return Ok(Some(USER_REMOVED));
+        }
+        Ok(None)
+    }
+
     /// A new session for `user_id`, from now until the chosen lifetime has passed.
-    fn issue(&self, user_id: String) -> Result<Payload, Error> {
-        let now = self.0.clock.now();
-        let ends = now + SESSION_MAX_AGE;
+    async fn issue(&self, user_id: String) -> Result<Payload, Error> {
+        // In the very millisecond of a logout everywhere, or behind the clock of the instance that
+        // did it, a new session would count as ended.
+        let ended_until = self.0.revocations.user_ended_until(&user_id).await?;
+        let issued = self
+            .0
+            .clock
+            .now()
+            .max(ended_until + Duration::from_millis(1));
         Ok(Payload {
             id: SessionId::random()?,
-            issued: now,
-            ends,
-            active: now,
+            issued,
+            ends: issued + SESSION_MAX_AGE,
+            active: issued,
             user_id,
         })
     }
@@ -181,12 +224,5 @@ impl Sessions {
     /// The cookie that removes the session's.
     fn removal(&self) -> Result<SessionCookie, Error> {
         SessionCookie::removal(self.0.secure)
-    }
-
-    /// Ends a session on the server: its cookie opens nothing from now on.
-    fn end(&self, payload: &Payload) {
-        self.0
-            .revocations
-            .insert(payload.id, payload.ends, self.0.clock.now());
     }
 }

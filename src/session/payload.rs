@@ -39,6 +39,18 @@ impl SessionId {
         getrandom::getrandom(&mut bytes).map_err(Error::internal)?;
         Ok(Self(bytes))
     }
+
+    /// Reads what [`to_base64`](Self::to_base64) wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut id = [0; 16];
+        let length = BASE64_URL_SAFE_NO_PAD.decode_slice(text, &mut id).ok()?;
+        (length == id.len()).then_some(Self(id))
+    }
+
+    /// The id in 22 characters of base64url.
+    pub fn to_base64(self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.0)
+    }
 }
 
 /// An id is part of a credential: it stays out of logs.
@@ -72,7 +84,7 @@ impl Payload {
             return None;
         }
         let payload = Self {
-            id: parse_id(fields.next()?)?,
+            id: SessionId::parse(fields.next()?)?,
             issued: parse_time(fields.next()?)?,
             ends: parse_time(fields.next()?)?,
             active: parse_time(fields.next()?)?,
@@ -87,19 +99,13 @@ impl fmt::Display for Payload {
         write!(
             f,
             "{VERSION}:{COOKIE_NAME}:{}:{}:{}:{}:{}",
-            BASE64_URL_SAFE_NO_PAD.encode(self.id.0),
+            self.id.to_base64(),
             self.issued.0,
             self.ends.0,
             self.active.0,
             BASE64_URL_SAFE_NO_PAD.encode(&self.user_id),
         )
     }
-}
-
-fn parse_id(field: &str) -> Option<SessionId> {
-    let mut id = [0; 16];
-    let length = BASE64_URL_SAFE_NO_PAD.decode_slice(field, &mut id).ok()?;
-    (length == id.len()).then_some(SessionId(id))
 }
 
 fn parse_time(field: &str) -> Option<Timestamp> {

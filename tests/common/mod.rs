@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(dead_code, missing_docs)]
 
+pub mod process;
+
 use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,11 +24,14 @@ use app::{
         clock::{Clock, Timestamp},
         keys::parse_key,
         payload::{Payload, SessionId},
+        revocation::StoreConfig,
     },
 };
+use argon2::{Argon2, Params, PasswordHasher, password_hash::SaltString};
 use axum::{
     Router,
     body::Body,
+    extract::ConnectInfo,
     http::{HeaderMap, Method, Request, StatusCode, header, request},
     response::IntoResponse,
 };
@@ -63,7 +71,13 @@ pub fn read(build: Build, settings: &[(&str, &str)]) -> Result<Config, String> {
 pub fn config(build: Build, settings: &[(&str, &str)]) -> Config {
     let key = key(b'a');
     let needed = [("SESSION_KEYS", key.as_str()), ("ALLOW_OPEN_LOGIN", "true")];
-    read(build, &[settings, &needed].concat()).unwrap()
+    let mut config = read(build, &[settings, &needed].concat()).unwrap();
+    // Tests run at once, and a file has one owner.
+    let store = ["REVOCATION_FILE", "REDIS_URL"];
+    if !settings.iter().any(|(name, _)| store.contains(name)) {
+        config.session.store = StoreConfig::Memory;
+    }
+    config
 }
 
 /// `value` signed with `key`, as the `Cookie` header has it.
@@ -122,6 +136,32 @@ pub fn form(fields: &[(&str, &str)]) -> String {
     form.extend_pairs(fields).finish()
 }
 
+/// A users file of this test: `alice` and `bob`, with the passwords of [`password_of`].
+pub fn users_file() -> PathBuf {
+    let path = process::working_folder().join("users");
+    write_users(&path, &["alice", "bob"]);
+    path
+}
+
+pub fn write_users(path: &Path, names: &[&str]) {
+    let lines = names
+        .iter()
+        .map(|name| user_line(name, &password_of(name), 8));
+    fs::write(path, lines.collect::<String>()).unwrap();
+}
+
+pub fn password_of(name: &str) -> String {
+    format!("{name} & s=cr;t%")
+}
+
+/// A line of the users file, hashed at the price of so many KiB.
+pub fn user_line(name: &str, password: &str, kib: u32) -> String {
+    let argon2 = Argon2::from(Params::new(kib, 1, 1, None).unwrap());
+    let salt = SaltString::encode_b64(b"pepper and salt!").unwrap();
+    let hash = argon2.hash_password(password.as_bytes(), &salt).unwrap();
+    format!("{name}:{hash}\n")
+}
+
 pub struct TestApp {
     router: Router,
     now: Arc<AtomicU64>,
@@ -136,6 +176,16 @@ impl TestApp {
         Self::configured(config(build, settings))
     }
 
+    /// Only the users of this file have sessions.
+    pub fn with_users(path: &Path) -> Self {
+        Self::with(Build::Release, &[("USERS_FILE", path.to_str().unwrap())])
+    }
+
+    /// Ended sessions are kept in this file.
+    pub fn with_store(path: &Path) -> Self {
+        Self::with(Build::Debug, &[("REVOCATION_FILE", path.to_str().unwrap())])
+    }
+
     /// Sessions end after this long without a request.
     pub fn idle(timeout: Duration) -> Self {
         let mut config = config(Build::Debug, &[]);
@@ -147,7 +197,7 @@ impl TestApp {
         let now = Arc::new(AtomicU64::new(START.0));
         let hand = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp(hand.load(Ordering::SeqCst)));
-        let router = app::app(AppState::new(config, clock));
+        let router = app::app(AppState::open(config, clock).unwrap());
         Self { router, now }
     }
 
@@ -192,6 +242,27 @@ impl TestApp {
             .await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
         answer.cookie()
+    }
+
+    /// Tries a password; the answer, whatever it is.
+    pub async fn try_password(&self, user_id: &str, password: &str) -> Answer {
+        let fields = [("user_id", user_id), ("password", password)];
+        self.post_form("/login", NO_COOKIE, &fields).await
+    }
+
+    /// The same from an address.
+    pub async fn try_from(&self, address: &str, user_id: &str, password: &str) -> Answer {
+        let peer = SocketAddr::new(address.parse().unwrap(), 4711);
+        let request = request(Method::POST, "/login", NO_COOKIE)
+            .header(header::CONTENT_TYPE, FORM)
+            .extension(ConnectInfo(peer));
+        let fields = [("user_id", user_id), ("password", password)];
+        self.send(request, form(&fields)).await
+    }
+
+    pub async fn logout_everywhere(&self, cookie: &str) -> Answer {
+        let request = request(Method::POST, "/logout/everywhere", cookie);
+        self.send(request, "").await
     }
 
     pub async fn logout(&self, cookie: &str) -> Answer {
