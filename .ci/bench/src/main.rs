@@ -8,7 +8,7 @@ use app::{
     AppState,
     config::{Build, Config},
     identity, logging,
-    session::{Session, Sessions, clock::Clock},
+    session::{Session, Sessions, clock::Clock, revocation::StoreConfig},
 };
 use axum::{
     Router,
@@ -99,13 +99,15 @@ async fn current_user(session: Session) -> (Session, String) {
 
 /// The whole app as a release build runs it when nothing is set but what has to be.
 fn app_router() -> Result<(AppState, Router)> {
-    let config = Config::read(Build::Release, |name| match name {
+    let mut config = Config::read(Build::Release, |name| match name {
         "SESSION_KEYS" => Some(KEY.to_owned()),
         "ALLOW_OPEN_LOGIN" => Some("true".to_owned()),
         _ => None,
     })?;
+    // Asked like the file: the requests ask the memory of either.
+    config.session.store = StoreConfig::Memory;
     logging::init(config.log_format, config.log_filter.clone());
-    let state = AppState::new(config, Clock::system());
+    let state = AppState::open(config, Clock::system())?;
     Ok((state.clone(), app::app(state)))
 }
 
