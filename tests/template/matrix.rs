@@ -1,0 +1,377 @@
+//! Projects generated from many answers, each held to everything a project promises.
+//!
+//! Not every combination is tried, but every pair: whatever two choices can do to each other, some
+//! project shows. `cargo test` takes the quick subset, [`QUICK`] projects in which every kind of
+//! answer occurs once. The pairs take the whole set, minutes of it: `MATRIX=all`, as `.ci/run` has
+//! it. All projects share one target directory, so that dependencies are built once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    io::{self, BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::mpsc::channel,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    NAME, assert_success, cargo, files_below, generate, git, read, scratch, target,
+    twins::{lock_of, rendered},
+};
+
+/// A choice, and its kinds of answers. Answers of one kind take turns.
+type Choice = (&'static str, &'static [&'static [&'static str]]);
+
+/// The name of the project, then the answers. The first of each kind is the default.
+const CHOICES: [Choice; 6] = [
+    (
+        "project-name",
+        &[
+            &["webapp"],
+            &["my-web-app", "a-b-c-d"],
+            &["shop24", "my_app_2"],
+            &["a", "s", "z"],
+            // 64 letters.
+            &["abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"],
+            // A module, a test or the library of the app.
+            &["session", "pages", "error", "app", "config", "common"],
+        ],
+    ),
+    (
+        "cookie_name",
+        &[
+            &["session_user"],
+            &["__Host-id", "__Host-"],
+            &["__Secure-a.b", "__Secure-"],
+            &["a", "Z"],
+            // 64 bytes.
+            &["abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ_.012345678"],
+            // An attribute, which is a name only by its place.
+            &["Path", "expires", "Secure", "max-age"],
+        ],
+    ),
+    (
+        "session_max_age",
+        &[
+            &["7d"],
+            &["1m"],
+            &["90m"],
+            &["24h"],
+            &["400d", "9600h", "576000m"],
+            &["0007d"],
+        ],
+    ),
+    ("same_site", &[&["Lax"], &["Strict"], &["None"]]),
+    (
+        "login_redirect",
+        &[
+            &["/dashboard"],
+            &["/"],
+            &["/me"],
+            &["/a.b/~c", "/...", "/-/_/~"],
+            &[LONG_PATH],
+            &["/login/x", "/me/too", "/Login"],
+        ],
+    ),
+    (
+        "logout_redirect",
+        &[
+            &["/"],
+            &["/dashboard"],
+            &["/me"],
+            &["/a.b/~c", "/...", "/-/_/~"],
+            &["/logout/everywhere", "/healthz/live", "/LOGOUT"],
+            &[LONG_PATH],
+        ],
+    ),
+];
+
+/// 200 characters.
+const LONG_PATH: &str = "/nineteen-characters/nineteen-characters/nineteen-characters\
+    /nineteen-characters/nineteen-characters/nineteen-characters/nineteen-characters\
+    /nineteen-characters/nineteen-characters/nineteen-characters";
+
+/// How many projects it takes until every kind of answer has occurred.
+const QUICK: usize = 6;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One answer to each choice, in order.
+type Answers = Vec<(&'static str, &'static str)>;
+
+#[test]
+fn every_pair_of_answers_meets_in_a_project() {
+    let projects = projects();
+    let some =
+        |among: &[Answers], (one, values): (usize, &[&str]), (other, others): (usize, &[&str])| {
+            let fits = |answers: &&Answers| {
+                values.contains(&answers[one].1) && others.contains(&answers[other].1)
+            };
+            among.iter().any(|answers| fits(&answers))
+        };
+    for (one, (key, kinds)) in CHOICES.iter().enumerate() {
+        for kind in *kinds {
+            let met = (one, *kind);
+            assert!(
+                some(&projects[..QUICK], met, met),
+                "quick: no {key}={kind:?}"
+            );
+            for value in *kind {
+                assert!(some(&projects, (one, &[value]), met), "no {key}={value}");
+            }
+            for (other, (other_key, other_kinds)) in CHOICES.iter().enumerate().skip(one + 1) {
+                for other_kind in *other_kinds {
+                    assert!(
+                        some(&projects, met, (other, other_kind)),
+                        "no {key}={kind:?} with {other_key}={other_kind:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn generated_projects_pass_their_own_checks() {
+    let projects = projects();
+    let (quick, rest) = projects.split_at(QUICK);
+    let started = Instant::now();
+    // Not `eprintln!`, which says nothing while the test passes.
+    let report = |what: &str, count: usize| {
+        let seconds = started.elapsed().as_secs();
+        writeln!(io::stderr(), "\n{what}: {count} projects in {seconds} s").unwrap();
+    };
+    quick.iter().for_each(check);
+    report("the quick subset of the matrix", quick.len());
+    if env::var_os("MATRIX").is_some_and(|set| set == "all") {
+        rest.iter().for_each(check);
+        report("the whole matrix", projects.len());
+    }
+}
+
+/// Generates a project and holds it to everything.
+fn check(answers: &Answers) {
+    eprintln!("the project: {answers:?}");
+    let name = answers[0].1;
+    let project = generate(name, &answers[1..]);
+    for path in ["Cargo.toml", "README.md", "src/defaults.rs"] {
+        let found = fs::read_to_string(project.join(path)).unwrap();
+        let twin = read(&format!("{path}.liquid"));
+        assert_eq!(found, rendered(&twin, answers), "{path}");
+    }
+    let lock = fs::read_to_string(project.join("Cargo.lock")).unwrap();
+    assert!(lock == lock_of(name), "Cargo would reorder Cargo.lock");
+    for path in files_below(&project) {
+        let text = fs::read_to_string(project.join(&path)).unwrap();
+        assert_no_trace(&path, &text);
+    }
+
+    git(&project, &["init", "-q"]);
+    git(&project, &["add", "-A"]);
+    cargo(&project, &["fmt", "--check"]);
+    let clippy = "clippy --locked --all-targets -- -D warnings";
+    cargo(&project, &clippy.split(' ').collect::<Vec<_>>());
+    cargo(&project, &["test", "--locked", "-q"]);
+    let status = git(&project, &["status", "--porcelain"]);
+    let changed: Vec<&str> = status
+        .lines()
+        .filter(|line| !line.starts_with("A  "))
+        .collect();
+    assert!(
+        changed.is_empty(),
+        "building and testing changed {changed:?}"
+    );
+
+    let binary = target()
+        .join("debug")
+        .join(name)
+        .with_extension(env::consts::EXE_EXTENSION);
+    visit(&Running::start(binary), answers);
+    // The next project shares none of it, and it is 200 MB.
+    cargo(&project, &["clean", "-p", name]);
+}
+
+/// Nothing of the template, and nothing unrendered.
+fn assert_no_trace(path: &str, text: &str) {
+    for trace in [
+        NAME,
+        "cargo-generate",
+        "cargo generate",
+        "liquid",
+        "template",
+        "{%",
+    ] {
+        let found = text.to_lowercase().find(trace);
+        assert!(found.is_none(), "{path} says {trace:?}");
+    }
+    // A workflow has `${{`.
+    let unrendered = text
+        .match_indices("{{")
+        .find(|(at, _)| !text[..*at].ends_with('$'));
+    assert!(unrendered.is_none(), "{path} has a `{{{{`");
+    assert!(!path.ends_with(".liquid"), "{path} is a twin");
+}
+
+/// Logs in and out with the cookie engine of a real client.
+fn visit(app: &Running, answers: &Answers) {
+    let answer = |key: &str| answers.iter().find(|(known, _)| *known == key).unwrap().1;
+    let (login, logout) = (answer("login_redirect"), answer("logout_redirect"));
+    let kept = || {
+        let jar = fs::read_to_string(&app.jar).unwrap();
+        jar.contains(&format!("\t{}\t", answer("cookie_name")))
+    };
+
+    let (_, head) = app.curl("/login", &["-d", "user_id=alice"]);
+    assert_eq!(head, format!("303 {}{login}", app.site));
+    assert!(kept(), "curl keeps no cookie of this name");
+    for page in [login, logout, "/", "/me"] {
+        let (body, head) = app.curl(page, &[]);
+        assert_eq!(head, "200 ", "{page}");
+        assert!(
+            body.contains("Logged in as") && body.contains("alice"),
+            "{page}: {body}"
+        );
+    }
+    let (_, head) = app.curl("/logout", &["-X", "POST"]);
+    assert_eq!(head, format!("303 {}{logout}", app.site));
+    assert!(!kept(), "curl keeps the cookie after logout");
+    let (_, head) = app.curl("/me", &[]);
+    assert_eq!(head, "401 ");
+}
+
+/// A generated app while it runs, and a visitor's cookies.
+struct Running {
+    child: Child,
+    site: String,
+    jar: PathBuf,
+}
+
+impl Running {
+    /// Starts it in an empty folder on a free port, with nothing else set.
+    fn start(binary: PathBuf) -> Self {
+        let folder = scratch("started");
+        let jar = scratch("visitor").join("cookies");
+        fs::write(&jar, "").unwrap();
+        let mut child = Command::new(binary)
+            .current_dir(folder)
+            .env_clear()
+            // Windows opens no socket without it.
+            .envs(env::var_os("SystemRoot").map(|root| ("SystemRoot", root)))
+            .env("BIND_ADDR", "127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut app = Self {
+            child,
+            site: String::new(),
+            jar,
+        };
+        let line = lines.recv_timeout(PATIENCE).expect("a line in time");
+        let (_, port) = line
+            .split_once("listening on http://127.0.0.1:")
+            .expect(&line);
+        // Over plain HTTP, a `Secure` cookie is kept for this name alone.
+        app.site = format!("http://localhost:{port}");
+        app
+    }
+
+    /// The body; then the status and where a redirect leads.
+    fn curl(&self, path: &str, arguments: &[&str]) -> (String, String) {
+        let output = Command::new("curl")
+            .args(["--disable", "--silent", "--show-error", "--noproxy", "*"])
+            .args([
+                "--max-time",
+                "60",
+                "--write-out",
+                "\n%{http_code} %{redirect_url}",
+            ])
+            .arg("--cookie")
+            .arg(&self.jar)
+            .arg("--cookie-jar")
+            .arg(&self.jar)
+            .args(arguments)
+            .arg(format!("{}{path}", self.site))
+            .output()
+            .expect("curl, which must be installed");
+        assert_success(&output);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, head) = text.rsplit_once('\n').unwrap();
+        (body.to_owned(), head.to_owned())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A choice and one of its kinds, by number.
+type Pick = (usize, usize);
+
+/// The quick subset, then whatever it takes until every pair has met.
+fn projects() -> Vec<Answers> {
+    let kinds_of = |choice: usize| (0..CHOICES[choice].1.len()).map(move |kind| (choice, kind));
+    let all: Vec<Pick> = (0..CHOICES.len()).flat_map(kinds_of).collect();
+    let mut missing: BTreeSet<(Pick, Pick)> = pairs(&all).collect();
+    let mut rows: Vec<Vec<Pick>> = Vec::new();
+    for nth in 0..QUICK {
+        let picks = CHOICES.iter().map(|(_, kinds)| nth % kinds.len());
+        rows.push(picks.enumerate().collect());
+    }
+    loop {
+        for pair in rows.iter().flat_map(|row| pairs(row)) {
+            missing.remove(&pair);
+        }
+        // Around each missing pair, a row with as many others as may be; of these rows, the best.
+        let around = missing.iter().map(|(one, other)| {
+            let mut row = vec![*one, *other];
+            for choice in (0..CHOICES.len()).filter(|choice| ![one.0, other.0].contains(choice)) {
+                let gain = |pick: &Pick| {
+                    let met = row.iter().map(|met| (*met.min(pick), *met.max(pick)));
+                    met.filter(|pair| missing.contains(pair)).count()
+                };
+                let best = kinds_of(choice).max_by_key(gain).unwrap();
+                row.push(best);
+            }
+            row.sort_unstable();
+            row
+        });
+        let gain = |row: &Vec<Pick>| pairs(row).filter(|pair| missing.contains(pair)).count();
+        match around.max_by_key(gain) {
+            Some(row) => rows.push(row),
+            None => break,
+        }
+    }
+
+    let mut turns: BTreeMap<Pick, usize> = BTreeMap::new();
+    let mut answer = |pick: Pick| {
+        let (key, kinds) = CHOICES[pick.0];
+        let values = kinds[pick.1];
+        let turn = turns.entry(pick).or_default();
+        *turn += 1;
+        (key, values[(*turn - 1) % values.len()])
+    };
+    rows.into_iter()
+        .map(|row| row.into_iter().map(&mut answer).collect())
+        .collect()
+}
+
+/// Every two picks of different choices, the earlier choice first.
+fn pairs(picks: &[Pick]) -> impl Iterator<Item = (Pick, Pick)> {
+    let all = picks
+        .iter()
+        .flat_map(|one| picks.iter().map(|other| (*one, *other)));
+    all.filter(|(one, other)| one.0 < other.0)
+}
