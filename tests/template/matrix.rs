@@ -36,7 +36,7 @@ const CHOICES: [Choice; 6] = [
             // 64 letters.
             &["abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"],
             // A module, a test or the library of the app.
-            &["session", "pages", "error", "app", "config", "common"],
+            &["session", "pages", "app", "error", "config"],
         ],
     ),
     (
@@ -45,11 +45,10 @@ const CHOICES: [Choice; 6] = [
             &["session_user"],
             &["__Host-id", "__Host-"],
             &["__Secure-a.b", "__Secure-"],
-            &["a", "Z"],
+            // Short, or an attribute, which is a name only by its place.
+            &["a", "Path", "Z", "expires", "Secure"],
             // 64 bytes.
             &["abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ_.012345678"],
-            // An attribute, which is a name only by its place.
-            &["Path", "expires", "Secure", "max-age"],
         ],
     ),
     (
@@ -57,8 +56,7 @@ const CHOICES: [Choice; 6] = [
         &[
             &["7d"],
             &["1m"],
-            &["90m"],
-            &["24h"],
+            &["90m", "24h"],
             &["400d", "9600h", "576000m"],
             &["0007d"],
         ],
@@ -70,8 +68,8 @@ const CHOICES: [Choice; 6] = [
             &["/dashboard"],
             &["/"],
             &["/me"],
-            &["/a.b/~c", "/...", "/-/_/~"],
-            &[LONG_PATH],
+            &["/a.b/~c", LONG_PATH, "/.../-/_"],
+            // Almost paths that the app has.
             &["/login/x", "/me/too", "/Login"],
         ],
     ),
@@ -79,11 +77,10 @@ const CHOICES: [Choice; 6] = [
         "logout_redirect",
         &[
             &["/"],
-            &["/dashboard"],
-            &["/me"],
-            &["/a.b/~c", "/...", "/-/_/~"],
             &["/logout/everywhere", "/healthz/live", "/LOGOUT"],
-            &[LONG_PATH],
+            &["/me"],
+            &["/a.b/~c", LONG_PATH, "/.../-/_"],
+            &["/dashboard"],
         ],
     ),
 ];
