@@ -17,7 +17,7 @@ use std::{
 };
 
 use app::{
-    defaults::{LOGOUT_REDIRECT, SESSION_MAX_AGE},
+    defaults::{LOGIN_REDIRECT, LOGOUT_REDIRECT, SESSION_MAX_AGE},
     session::{
         clock::Clock,
         payload::{Payload, SessionId},
@@ -50,7 +50,7 @@ async fn a_logout_outlives_a_restart() {
 async fn logout_everywhere_ends_all_sessions_of_the_user_issued_before_now() {
     let app = TestApp::new();
     let first = app.login("alice").await;
-    app.at(Duration::from_secs(60));
+    app.at(SESSION_MAX_AGE / 4);
     let (second, bob) = (app.login("alice").await, app.login("bob").await);
     let answer = app.logout_everywhere(&first).await;
     answer.redirects_to(LOGOUT_REDIRECT);
@@ -80,8 +80,11 @@ async fn logout_everywhere_without_a_live_session_removes_the_cookie_and_ends_no
     app.opens(&alice, "alice").await;
     let link = request(Method::GET, "/logout/everywhere", &alice);
     let link = app.send(link, "").await;
-    link.is(StatusCode::METHOD_NOT_ALLOWED, "");
-    link.has("allow", "POST");
+    // A redirect may have been chosen to lead there.
+    if ![LOGIN_REDIRECT, LOGOUT_REDIRECT].contains(&"/logout/everywhere") {
+        link.is(StatusCode::METHOD_NOT_ALLOWED, "");
+        link.has("allow", "POST");
+    }
     app.opens(&alice, "alice").await;
 }
 

@@ -4,13 +4,16 @@
 //! when a project is generated.
 //!
 //! [`matrix`] checks the projects themselves, [`answers`] what is refused, [`twins`] that the live
-//! app and what is rendered stay the same.
+//! app and what is rendered stay the same, `ways` what else the READMEs say to do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
 mod matrix;
 mod twins;
+// The commands of the READMEs are for a POSIX shell.
+#[cfg(unix)]
+mod ways;
 
 use std::{
     env, fs,
@@ -160,13 +163,23 @@ fn cargo(folder: &Path, arguments: &[&str]) {
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
+    let output = git_identity(Command::new("git").args(arguments))
         .current_dir(folder)
-        .args(arguments)
         .output()
         .unwrap();
     assert_success(&output);
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A machine that runs tests need not know who commits; and what happens in a scratch folder must not
+/// reach a repository that it lies in.
+fn git_identity(command: &mut Command) -> &mut Command {
+    command.env("GIT_CEILING_DIRECTORIES", env!("CARGO_TARGET_TMPDIR"));
+    for role in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{role}_NAME"), "Somebody");
+        command.env(format!("GIT_{role}_EMAIL"), "somebody@example.com");
+    }
+    command
 }
 
 fn assert_success(output: &Output) {
@@ -204,4 +217,15 @@ fn files_below(folder: &Path) -> Vec<String> {
     walk(folder, "", &mut files);
     files.sort();
     files
+}
+
+/// A part of `markdown`, from its heading to the next heading as deep.
+fn section<'a>(markdown: &'a str, heading: &str) -> &'a str {
+    let start = markdown
+        .find(heading)
+        .unwrap_or_else(|| panic!("no {heading:?}"));
+    let depth = &heading[..=heading.find(' ').unwrap()];
+    let body = start + heading.len();
+    let end = markdown[body..].find(&format!("\n{depth}"));
+    &markdown[start..end.map_or(markdown.len(), |end| body + end + 1)]
 }

@@ -8,8 +8,9 @@ use crate::{NAME, files_below, generate, read, root, tracked};
 const BLESS: &str = "BLESS";
 
 /// What stays behind.
-const TEMPLATE_ONLY: [&str; 9] = [
+const TEMPLATE_ONLY: [&str; 11] = [
     ".ci/",
+    ".github/workflows/baseline.yml",
     ".github/workflows/template.yml",
     "Cargo.lock.liquid",
     "LICENSE-",
@@ -18,6 +19,7 @@ const TEMPLATE_ONLY: [&str; 9] = [
     "src/defaults.rs.liquid",
     "tests/template/",
     "Cargo.toml.liquid",
+    "template.toml.liquid",
 ];
 
 const DEFAULTS: [(&str, &str); 6] = [
@@ -60,7 +62,7 @@ fn the_defaults_give_back_the_app_byte_for_byte() {
         .filter(|path| !TEMPLATE_ONLY.iter().any(|left| path.starts_with(left)))
         .map(|path| (path.clone(), fs::read(root().join(&path)).unwrap()))
         .collect();
-    for path in ["README.md", "Cargo.toml"] {
+    for path in ["README.md", "Cargo.toml", "template.toml"] {
         let twin = read(&format!("{path}.liquid"));
         expected.insert(path.into(), rendered(&twin, &DEFAULTS).into());
     }
