@@ -7,12 +7,16 @@ mod common;
 use app::defaults::{COOKIE_NAME, LOGOUT_REDIRECT, SESSION_MAX_AGE};
 use axum::http::{Method, StatusCode, header};
 use axum_extra::extract::cookie::Cookie;
-use common::{Answer, NO_COOKIE, TestApp, attributes, key, payload, request, signed};
+use common::{Answer, LOGGED_OUT, NO_COOKIE, TestApp, attributes, key, payload, request, signed};
 use time::OffsetDateTime;
 
 #[track_caller]
 fn removes_the_cookie(answer: &Answer) {
     answer.redirects_to(LOGOUT_REDIRECT);
+    // The removal comes first, and beside it what keeps the back button from showing a page.
+    let set: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
+    assert_eq!(set.len(), 2, "{set:?}");
+    assert_eq!(set[1], LOGGED_OUT);
     assert_eq!(answer.cookie(), format!("{COOKIE_NAME}="));
     let (expires, others): (Vec<_>, Vec<_>) = answer
         .attributes()
@@ -20,7 +24,7 @@ fn removes_the_cookie(answer: &Answer) {
         .partition(|attribute| attribute.starts_with("Expires="));
     assert_eq!(others, attributes(std::time::Duration::ZERO));
     assert_eq!(expires.len(), 1);
-    let cookie = Cookie::parse(answer.header("set-cookie").unwrap()).unwrap();
+    let cookie = Cookie::parse(answer.session_cookie().unwrap()).unwrap();
     assert!(cookie.expires_datetime().unwrap() < OffsetDateTime::now_utc());
 }
 

@@ -44,6 +44,8 @@ use tower::ServiceExt;
 pub const START: Timestamp = Timestamp(1_795_478_400_000);
 
 pub const NO_COOKIE: &str = "";
+/// The other cookie of a logout's answer.
+pub const LOGGED_OUT: &str = "_logged_out=1; HttpOnly; SameSite=Strict; Secure; Path=/; Max-Age=1";
 pub const FORM: &str = "application/x-www-form-urlencoded";
 /// How many characters of a cookie's value are its signature.
 pub const SIGNATURE: usize = 44;
@@ -218,7 +220,7 @@ impl TestApp {
             headers: parts.headers,
             body: String::from_utf8(body.to_vec()).unwrap(),
         };
-        if let Some(cookie) = answer.header("set-cookie") {
+        if let Some(cookie) = answer.session_cookie() {
             let (pair, _) = cookie.split_once(';').unwrap();
             assert!(pair.len() <= 4096, "{} bytes", pair.len());
             assert!(pair.starts_with(&format!("{COOKIE_NAME}=")), "{pair}");
@@ -312,15 +314,27 @@ impl Answer {
         values.first().map(|value| value.to_str().unwrap())
     }
 
+    /// What the answer sets the session cookie to: one value at most.
+    pub fn session_cookie(&self) -> Option<&str> {
+        let name = format!("{COOKIE_NAME}=");
+        let set = self.headers.get_all("set-cookie").iter();
+        let set: Vec<_> = set.map(|cookie| cookie.to_str().unwrap()).collect();
+        let (ours, others): (Vec<&str>, Vec<&str>) =
+            set.iter().partition(|cookie| cookie.starts_with(&name));
+        assert!(ours.len() <= 1, "{ours:?}");
+        assert!(others.is_empty() || others == [LOGGED_OUT], "{others:?}");
+        ours.first().copied()
+    }
+
     /// The session cookie that the answer sets, as the `Cookie` header has it.
     pub fn cookie(&self) -> String {
-        let cookie = self.header("set-cookie").expect("a cookie");
+        let cookie = self.session_cookie().expect("a cookie");
         cookie.split_once(';').unwrap().0.to_owned()
     }
 
     /// The attributes of the session cookie, sorted.
     pub fn attributes(&self) -> Vec<String> {
-        let cookie = self.header("set-cookie").expect("a cookie");
+        let cookie = self.session_cookie().expect("a cookie");
         let mut attributes: Vec<_> = cookie.split("; ").skip(1).map(str::to_owned).collect();
         attributes.sort();
         attributes

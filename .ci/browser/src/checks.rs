@@ -162,9 +162,6 @@ async fn expect_nobody_back(visitor: &Visitor, pages: u32) -> Outcome {
     for page in 1..=pages {
         visitor.driver.back().await?;
         visitor.settle().await;
-        // Chromium may show a picture of the page from its back/forward cache, whatever `no-store`
-        // says: it does not count the first change of the cookie after login. No request passes.
-        visitor.driver.refresh().await?;
         visitor
             .expect_nobody()
             .await
