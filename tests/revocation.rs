@@ -104,7 +104,7 @@ fn session(number: u64, issued: Duration) -> Payload {
 async fn what_has_ended_by_itself_is_forgotten_and_the_file_does_not_grow_for_ever() {
     let file = working_folder().join("ended.redb");
     let mut sizes = Vec::new();
-    for round in 0..6_u32 {
+    for round in 0..3_u32 {
         // Every round comes when the sessions of the last one have ended by themselves.
         let now = SESSION_MAX_AGE * round;
         let clock = Clock::new(move || START + now);
@@ -131,9 +131,9 @@ async fn what_has_ended_by_itself_is_forgotten_and_the_file_does_not_grow_for_ev
         "{sizes:?}"
     );
 
-    let late = Clock::new(|| START + SESSION_MAX_AGE * 6);
+    let late = Clock::new(|| START + SESSION_MAX_AGE * 3);
     let store = Revocations::open(StoreConfig::File(file.clone()), late).unwrap();
-    let last = session(5 << 32, SESSION_MAX_AGE * 5);
+    let last = session(2 << 32, SESSION_MAX_AGE * 2);
     assert!(!store.is_ended(&last).await.unwrap());
 }
 
