@@ -44,7 +44,11 @@ pub async fn create_session(
         next,
     }) = form.map_err(Error::Form)?;
     if let Some(refusal) = refusal(&user_id, password, address, passwords.as_ref()).await? {
-        tracing::warn!(event = "login_refused", %address, reason = %refusal);
+        if matches!(refusal, Refusal::Invalid(_)) {
+            tracing::info!(event = "login_refused", %address, reason = %refusal);
+        } else {
+            tracing::warn!(event = "login_refused", %address, reason = %refusal);
+        }
         let form = LoginForm {
             user_id,
             next,
