@@ -1,8 +1,8 @@
 //! Passwords: checked at login, and hashed for the users file.
 //!
-//! Hashing is Argon2id (RFC 9106), by the argon2 crate, with the parameters that OWASP recommends: 19 MiB
-//! and two passes. It takes some hundredths of a second of a core, so that guessing is slow, and so that it needs
-//! a place of its own: it runs beside the threads that answer requests.
+//! Hashing is Argon2id (RFC 9106), by the argon2 crate, with the parameters that OWASP recommends:
+//! 19 MiB and two passes. It takes a hundredth of a second or more of a core, so that guessing is
+//! slow, and therefore has threads of its own, beside those that answer requests.
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -100,8 +100,8 @@ impl Passwords {
         }))
     }
 
-    /// Whether the password is the user's; `None` where it is. Every attempt counts, right or wrong, so that its
-    /// place in the count tells nothing.
+    /// Why the password is not taken; `None` where it is the user's. Every attempt counts, right or
+    /// wrong, so that the count tells nothing.
     pub async fn check(
         &self,
         user_id: &str,
