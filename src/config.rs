@@ -6,6 +6,7 @@
 use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use axum_extra::extract::cookie::SameSite;
@@ -56,6 +57,8 @@ impl Build {
 pub struct Config {
     /// Where to listen.
     pub bind_addr: SocketAddr,
+    /// How long new connections are still taken when the process is told to stop.
+    pub shutdown_delay: Duration,
     /// Keys, idle timeout, the `Secure` attribute and the store of sessions.
     pub session: SessionConfig,
     /// Whether the key was made up at start and is gone at the end.
@@ -131,6 +134,11 @@ impl Config {
                 |text| text.parse().ok(),
             )
             .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)));
+        let shutdown_delay = reader.setting(
+            "SHUTDOWN_DELAY",
+            "a whole number of seconds, at most 300",
+            |text| text.parse().ok().filter(|seconds| *seconds <= 300),
+        );
         let keys = reader.keys();
         let idle_timeout = reader.setting(
             "SESSION_IDLE_TIMEOUT",
@@ -169,7 +177,7 @@ impl Config {
         let ephemeral_key = keys.is_none();
         let store = reader.store(ephemeral_key);
         let keys = match keys {
-            None if reader.problems.is_empty() => SessionKeys::ephemeral().ok(),
+            None if reader.problems.is_empty() => SessionKeys::ephemeral(),
             keys => keys,
         };
         let Some(keys) = keys.filter(|_| reader.problems.is_empty()) else {
@@ -181,6 +189,7 @@ impl Config {
         };
         Ok(Self {
             bind_addr,
+            shutdown_delay: Duration::from_secs(shutdown_delay.unwrap_or(0)),
             session: SessionConfig {
                 keys,
                 idle_timeout,

@@ -34,6 +34,8 @@ pub enum Error {
     /// 503: sessions can neither be checked nor ended, and one that cannot be checked is not
     /// believed; the cause is logged where it is noticed.
     StoreAway,
+    /// 503: the process is about to stop; answered to whoever asks for readiness.
+    Stopping,
     /// 400, 413, 415 or 422: the body is not the form that the route takes.
     Form(FormRejection),
     /// 403: the request would change something and comes from another origin.
@@ -71,7 +73,7 @@ impl Error {
                 Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
                 Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
             },
-            Self::StoreAway => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreAway | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Form(rejection) => rejection.status(),
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -86,6 +88,7 @@ impl Error {
         let words = match self {
             Self::LoginRefused { refusal, .. } => return refusal.to_string().into(),
             Self::StoreAway => "Sessions cannot be checked just now. Please try again in a moment.",
+            Self::Stopping => "This instance is about to stop.",
             Self::NotLoggedIn => "You are not logged in.",
             Self::Form(rejection) => match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "The form is too large.",

@@ -1,10 +1,14 @@
 //! Identity: `GET /me`.
 
+use std::convert::Infallible;
+
 use axum::{
     Json,
+    extract::FromRequestParts,
     http::{
         HeaderMap,
         header::{ACCEPT, VARY},
+        request::Parts,
     },
     response::{IntoResponse, Response},
 };
@@ -21,9 +25,9 @@ struct Identity<'a> {
 }
 
 /// Says who is logged in. Without a session the extractor answers 401.
-pub async fn current_user(session: Session, headers: HeaderMap) -> (Session, Response) {
+pub async fn current_user(session: Session, PrefersJson(json): PrefersJson) -> (Session, Response) {
     let user_id = session.user_id();
-    let answer = if prefers_json(&headers) {
+    let answer = if json {
         let expires_at = session.expires_at().to_rfc3339();
         Json(Identity {
             user_id,
@@ -34,6 +38,17 @@ pub async fn current_user(session: Session, headers: HeaderMap) -> (Session, Res
         format!("Logged in as {user_id}").into_response()
     };
     (session, ([(VARY, "accept")], answer).into_response())
+}
+
+/// Whether the client asks for JSON.
+pub struct PrefersJson(bool);
+
+impl<S: Sync> FromRequestParts<S> for PrefersJson {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(prefers_json(&parts.headers)))
+    }
 }
 
 /// Whether `Accept` names `application/json` and does not prefer plain text to it (RFC 9110,

@@ -20,43 +20,36 @@ pub mod next;
 pub mod pages;
 pub mod password;
 mod rules;
+pub mod server;
 pub mod session;
 pub mod throttle;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef, State},
-    http::{
-        StatusCode,
-        header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-            X_CONTENT_TYPE_OPTIONS,
-        },
-    },
+    extract::{DefaultBodyLimit, FromRef, Request, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::net::TcpListener;
-use tower::ServiceBuilder;
-use tower_http::{
-    catch_panic::CatchPanicLayer, csrf::CsrfLayer, propagate_header::PropagateHeaderLayer,
-    set_header::SetRequestHeaderLayer, timeout::TimeoutLayer,
-};
+use futures_util::FutureExt;
+use tokio::time::timeout;
+use tower::{Service, ServiceBuilder, service_fn, util::MapRequestLayer};
+use tower_http::csrf::CsrfLayer;
 
 use crate::{
     client_address::TrustedProxies,
     config::Config,
     defaults::{LOGIN_REDIRECT, LOGOUT_REDIRECT},
     error::Error,
-    headers::REQUEST_ID,
     password::Passwords,
+    server::Draining,
     session::{Sessions, clock::Clock},
 };
 
-/// The largest request body, in bytes. A login form with every field at its limit fits.
-const MAX_BODY_BYTES: usize = 16 * 1024;
+/// The largest form, in bytes. A login with every field at its limit fits. Where a route of yours reads
+/// another body, axum limits it to 2 MB unless told otherwise in the same way.
+const MAX_FORM_BYTES: usize = 16 * 1024;
 
 /// How long a request may take, from its headers to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -65,9 +58,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// with it: their rule has no `@`.
 const READY_PATH: &str = "/@readyz";
 
-/// What the handlers share.
+/// What the handlers share; cheap to clone, as happens for every request.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+struct Shared {
     /// The sessions and the keys they are signed with.
     sessions: Sessions,
     /// Checks passwords; `None` where login is open.
@@ -78,6 +73,8 @@ pub struct AppState {
     cross_origin: CsrfLayer,
     /// Whether browsers are told to use HTTPS from now on.
     hsts: bool,
+    /// Whether the process is about to stop.
+    draining: Draining,
 }
 
 impl AppState {
@@ -88,39 +85,73 @@ impl AppState {
         let passwords = credentials
             .clone()
             .map(|credentials| Passwords::new(credentials, &clock));
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             sessions: Sessions::open(config.session, credentials, clock)?,
             passwords,
             trusted_proxies: config.trusted_proxies,
             cross_origin: config.cross_origin,
             hsts: config.hsts,
-        })
+            draining: Draining::default(),
+        })))
+    }
+
+    /// What [`server::serve`] tells the app that it is about to stop by.
+    pub fn draining(&self) -> Draining {
+        self.0.draining.clone()
     }
 }
 
 impl FromRef<AppState> for Sessions {
     fn from_ref(state: &AppState) -> Self {
-        state.sessions.clone()
+        state.0.sessions.clone()
     }
 }
 
 impl FromRef<AppState> for Option<Passwords> {
     fn from_ref(state: &AppState) -> Self {
-        state.passwords.clone()
+        state.0.passwords.clone()
+    }
+}
+
+impl FromRef<AppState> for Draining {
+    fn from_ref(state: &AppState) -> Self {
+        state.0.draining.clone()
     }
 }
 
 impl FromRef<AppState> for TrustedProxies {
     fn from_ref(state: &AppState) -> Self {
-        state.trusted_proxies
+        state.0.trusted_proxies
     }
 }
 
+/// What [`app`] makes: answers requests, and never fails to.
+pub trait App:
+    Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> App for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// The whole app: routes, then layers.
-pub fn app(state: AppState) -> Router {
+pub fn app(state: AppState) -> impl App {
     let mut routes = Router::new()
         .route("/", get(pages::start_page))
-        .route("/login", post(login::create_session))
+        .route(
+            "/login",
+            post(login::create_session).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)),
+        )
         .route("/me", get(identity::current_user))
         .route("/logout", post(logout::logout))
         .route("/logout/everywhere", post(logout::logout_everywhere))
@@ -136,58 +167,40 @@ pub fn app(state: AppState) -> Router {
         routes = routes.route(LOGOUT_REDIRECT, get(pages::start_page));
     }
 
-    // The first layer sees a request first and its answer last.
-    let layers = ServiceBuilder::new()
-        .layer(SetRequestHeaderLayer::overriding(
-            REQUEST_ID,
-            headers::next_request_id,
-        ))
-        .layer(PropagateHeaderLayer::new(REQUEST_ID))
-        .layer(headers::set(
-            CONTENT_SECURITY_POLICY,
-            headers::CONTENT_SECURITY,
-        ))
-        .layer(headers::set(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(headers::set(REFERRER_POLICY, headers::REFERRER))
-        .option_layer(
-            state
-                .hsts
-                .then(|| headers::set(STRICT_TRANSPORT_SECURITY, headers::HSTS)),
-        )
-        // Most answers depend on the session; the few that do not say so themselves.
-        .layer(headers::set(CACHE_CONTROL, "no-store"))
-        .layer(logging::trace_requests())
-        .layer(CatchPanicLayer::custom(Error::panicked))
-        .map_response(explain_timeout)
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
-            REQUEST_TIMEOUT,
-        ))
-        .layer(
-            state
-                .cross_origin
-                .clone()
-                .with_rejection_response(Error::cross_origin),
-        )
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
-
-    routes
+    let headers = Arc::new(headers::of_every_answer(state.0.hsts));
+    let cross_origin = state.0.cross_origin.clone();
+    let routes = routes
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(layers)
-        .with_state(state)
+        .layer(MapRequestLayer::new(logging::note_route))
+        .with_state(state);
+
+    // The layers lie around the router and not within it, where each route would have a boxed copy of
+    // them made for every request. The first sees a request first and its answer last.
+    let checked = ServiceBuilder::new()
+        .layer(cross_origin.with_rejection_response(Error::cross_origin))
+        .service(routes);
+    service_fn(move |request| {
+        let (mut checked, headers) = (checked.clone(), Arc::clone(&headers));
+        logging::log_request(request, async move |request| {
+            let answer = within_bounds(checked.call(request)).await;
+            headers::complete(answer, &headers)
+        })
+    })
 }
 
-/// Serves `app` on `listener` until `shutdown` is ready, then finishes what is under way.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app)
-        .with_graceful_shutdown(shutdown)
-        .await
+/// Answers with 408 where `answer` is not there in time, and with 500 where its handler panics. Layers
+/// of tower-http do this too, but wrap the answer's body and set an alarm for every request.
+async fn within_bounds<A>(answer: A) -> Response
+where
+    A: Future<Output = Result<Response, Infallible>>,
+{
+    let answer = AssertUnwindSafe(answer).catch_unwind();
+    match timeout(REQUEST_TIMEOUT, answer).await {
+        Ok(Ok(Ok(answer))) => answer,
+        Ok(Err(panic)) => Error::panicked(panic),
+        Err(_) => Error::Timeout.into_response(),
+    }
 }
 
 /// Whether the process lives: asks nothing of anybody.
@@ -195,16 +208,14 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whether requests should come here: 503 while sessions cannot be checked.
-async fn ready(State(sessions): State<Sessions>) -> Result<&'static str, Error> {
+/// Whether requests should come here: 503 while sessions cannot be checked, and before the end.
+async fn ready(
+    State(sessions): State<Sessions>,
+    State(draining): State<Draining>,
+) -> Result<&'static str, Error> {
+    if draining.has_begun() {
+        return Err(Error::Stopping);
+    }
     sessions.revocations().check().await?;
     Ok("ready")
-}
-
-/// Gives the empty answer of the timeout layer its words.
-fn explain_timeout(answer: Response) -> Response {
-    match answer.status() {
-        StatusCode::REQUEST_TIMEOUT => Error::Timeout.into_response(),
-        _ => answer,
-    }
 }

@@ -4,6 +4,7 @@ use std::{
     env,
     error::Error,
     io::{self, IsTerminal},
+    net::SocketAddr,
     path::Path,
     process::ExitCode,
 };
@@ -11,10 +12,11 @@ use std::{
 use app::{
     AppState,
     config::Config,
-    logging, password,
+    logging, password, server,
     session::{clock::Clock, keys},
 };
-use tokio::{net::TcpListener, runtime::Runtime, signal};
+use listenfd::ListenFd;
+use tokio::{net::TcpListener, runtime::Runtime, signal, sync::oneshot};
 
 const USAGE: &str = "usage: without arguments, the app serves; `generate-key` prints a fresh key; \
                      `hash-password NAME` asks for a password and prints a line for USERS_FILE";
@@ -66,26 +68,57 @@ fn serve() -> Result<(), Box<dyn Error>> {
     let _entered = runtime.enter();
     let config = Config::from_env()?;
     logging::init(config.log_format, config.log_filter.clone());
-    runtime.block_on(async {
-        let listener = TcpListener::bind(config.bind_addr)
-            .await
-            .map_err(|error| format!("BIND_ADDR = {}: {error}", config.bind_addr))?;
-        tracing::info!("listening on http://{}", listener.local_addr()?);
-        if config.ephemeral_key {
-            tracing::warn!(
-                "SESSION_KEYS is not set: sessions end with this process; to keep them, run \
-                 `echo \"SESSION_KEYS=$(cargo run -q -- generate-key)\" >> .env`"
-            );
-        }
-        if config.credentials.is_none() {
-            tracing::warn!("login is open: any user ID gets in without a password");
-        }
+    let done = runtime.block_on(run(config));
+    logging::flush();
+    done
+}
 
-        let state = AppState::open(config, Clock::system())?;
-        app::serve(listener, app::app(state), shutdown_signal()).await?;
-        tracing::info!("stopped");
-        Ok(())
-    })
+async fn run(config: Config) -> Result<(), Box<dyn Error>> {
+    // Before anybody can know that the app runs, so that a signal is never missed.
+    let mut signals = Signals::new()?;
+    let bind_addr = config.bind_addr;
+    let delay = config.shutdown_delay;
+    let (ephemeral_key, open) = (config.ephemeral_key, config.credentials.is_none());
+    let state = AppState::open(config, Clock::system())?;
+    let listener = listen(bind_addr).await?;
+    tracing::info!("listening on http://{}", listener.local_addr()?);
+    if ephemeral_key {
+        tracing::warn!(
+            "SESSION_KEYS is not set: sessions end with this process; to keep them, run \
+             `echo \"SESSION_KEYS=$(cargo run -q -- generate-key)\" >> .env`"
+        );
+    }
+    if open {
+        tracing::warn!("login is open: any user ID gets in without a password");
+    }
+
+    let draining = state.draining();
+    let (stop, stopped) = oneshot::channel();
+    let served = server::serve(listener, app::app(state), draining, delay, async {
+        let _ = stopped.await;
+    });
+    let twice = async {
+        signals.next().await;
+        tracing::info!("stopping");
+        let _ = stop.send(());
+        signals.next().await;
+    };
+    tokio::select! {
+        () = served => tracing::info!("stopped"),
+        () = twice => tracing::warn!("stopped at once, because it was asked for twice"),
+    }
+    Ok(())
+}
+
+/// The socket that a service manager has opened for us, where it did: what waits there outlives this
+/// process. Otherwise one of our own.
+async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
+    if let Some(inherited) = ListenFd::from_env().take_tcp_listener(0)? {
+        inherited.set_nonblocking(true)?;
+        return Ok(TcpListener::from_std(inherited)?);
+    }
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| format!("BIND_ADDR = {address}: {error}").into())
 }
 
 /// Adds the settings of the working folder's `.env`. What the environment already says wins.
@@ -101,21 +134,38 @@ fn load_dotenv() -> Result<(), String> {
     }
 }
 
-/// Ready at Ctrl-C, or at the SIGTERM of a service manager.
-async fn shutdown_signal() {
+/// What asks the process to stop: Ctrl-C, and the SIGTERM of a service manager.
+struct Signals {
     #[cfg(unix)]
-    {
-        let mut terminate = match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(terminate) => terminate,
-            Err(error) => return tracing::error!(%error, "cannot wait for SIGTERM"),
-        };
-        tokio::select! {
-            _ = signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
+    interrupt: signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: signal::unix::Signal,
+    #[cfg(windows)]
+    interrupt: signal::windows::CtrlC,
+}
+
+impl Signals {
+    /// From now on, signals are noticed here and end the process no more by themselves.
+    fn new() -> io::Result<Self> {
+        #[cfg(unix)]
+        use signal::unix::{SignalKind, signal};
+        Ok(Self {
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+            #[cfg(windows)]
+            interrupt: signal::windows::ctrl_c()?,
+        })
     }
-    #[cfg(not(unix))]
-    if let Err(error) = signal::ctrl_c().await {
-        tracing::error!(%error, "cannot wait for Ctrl-C");
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(windows)]
+        self.interrupt.recv().await;
     }
 }

@@ -10,11 +10,17 @@ use std::{
     sync::Once,
 };
 
-use app::defaults::{COOKIE_NAME, SESSION_MAX_AGE};
+use app::{
+    defaults::{COOKIE_NAME, SESSION_MAX_AGE},
+    logging::{self, LogFormat},
+};
 use axum::http::{Method, StatusCode};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use common::{Answer, NO_COOKIE, TestApp, form, key, opened, payload, request, signed, value};
-use tracing_subscriber::{filter::LevelFilter, fmt::format::FmtSpan};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    util::SubscriberInitExt,
+};
 
 thread_local! {
     static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -37,12 +43,8 @@ impl Write for ThreadLog {
 fn start_log() {
     static START: Once = Once::new();
     START.call_once(|| {
-        tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(|| ThreadLog)
-            .init();
+        let all = Targets::new().with_default(LevelFilter::TRACE);
+        logging::subscriber(LogFormat::Text, all, false, || ThreadLog).init();
     });
     take_log();
 }

@@ -1,22 +1,24 @@
 //! The keys that sign the session cookie and verify it.
 //!
-//! Signing, verification in constant time and key derivation are the `cookie` crate's, reached
-//! through axum-extra: HMAC-SHA256 over the payload, 44 characters of base64 in front of it.
+//! A signed value is what axum-extra's `SignedCookieJar` makes of it: 44 characters of base64, the
+//! HMAC-SHA256 of the value (RFC 2104), and the value. The jar itself would prepare the key and copy
+//! the cookie for every request. The comparison in constant time is the `hmac` crate's.
 
 use std::fmt;
 
-use axum::{http::header::SET_COOKIE, response::IntoResponse};
-use axum_extra::extract::{
-    SignedCookieJar,
-    cookie::{Cookie, Key},
-};
+use axum_extra::extract::cookie::Key;
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
     prelude::BASE64_STANDARD,
 };
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
-use crate::{defaults::COOKIE_NAME, error::Error};
+use crate::error::Error;
+
+/// How many characters of a signed value are its signature.
+const SIGNATURE: usize = 44;
 
 /// The least number of random bytes in a key.
 pub const MIN_KEY_BYTES: usize = 64;
@@ -31,11 +33,19 @@ const KEY_ENCODING: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// One signing key or several: the first signs, all verify, so that keys can be replaced without
-/// logging anybody out (OWASP ASVS 13.3.4). `Debug` shows none of them.
-#[derive(Clone, Debug)]
+/// logging anybody out (OWASP ASVS 13.3.4).
+#[derive(Clone)]
 pub struct SessionKeys {
-    first: Key,
-    older: Vec<Key>,
+    /// Each ready to sign or verify a value, without a step for the key.
+    first: Hmac<Sha256>,
+    older: Vec<Hmac<Sha256>>,
+}
+
+/// Keys stay out of logs.
+impl fmt::Debug for SessionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKeys(..)")
+    }
 }
 
 /// Why a text is not a key.
@@ -60,9 +70,9 @@ impl fmt::Display for KeyError {
 }
 
 /// A value that a key of ours has signed.
-pub(super) struct Opened {
+pub(super) struct Opened<'a> {
     /// The value without its signature.
-    pub value: String,
+    pub value: &'a str,
     /// Whether a key other than the first signed it.
     pub by_older_key: bool,
 }
@@ -70,53 +80,43 @@ pub(super) struct Opened {
 impl SessionKeys {
     /// Takes the decoded keys, newest first. `None` without any.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Option<Self> {
-        let mut keys = keys.into_iter();
+        let mut keys = keys
+            .into_iter()
+            .map_while(|key| Hmac::new_from_slice(key.signing()).ok());
         Some(Self {
             first: keys.next()?,
             older: keys.collect(),
         })
     }
 
-    /// A key that lives as long as this process.
-    pub fn ephemeral() -> Result<Self, Error> {
-        let key = Key::derive_from(&random_key()?);
-        Ok(Self {
-            first: key,
-            older: Vec::new(),
-        })
+    /// A key that lives as long as this process; `None` where the operating system has no randomness
+    /// to give.
+    pub fn ephemeral() -> Option<Self> {
+        let key = Key::derive_from(&random_key().ok()?);
+        Self::new([key])
     }
 
     /// Signs with the first key.
-    pub(super) fn sign(&self, value: String) -> Result<String, Error> {
-        // axum-extra's jar hands its signed cookie out in a response only, percent-encoded.
-        let jar = SignedCookieJar::new(self.first.clone()).add(Cookie::new(COOKIE_NAME, value));
-        let response = jar.into_response();
-        let header = response
-            .headers()
-            .get(SET_COOKIE)
-            .ok_or_else(|| Error::internal("no cookie"))?;
-        let header = header.to_str().map_err(Error::internal)?;
-        let cookie = Cookie::parse_encoded(header).map_err(Error::internal)?;
-        Ok(cookie.value().to_owned())
+    pub(super) fn sign(&self, value: &str) -> String {
+        let mac = self.first.clone().chain_update(value);
+        BASE64_STANDARD.encode(mac.finalize().into_bytes()) + value
     }
 
     /// The value inside `signed`, if one of the keys signed it.
-    pub(super) fn verify(&self, signed: &str) -> Option<Opened> {
-        let verify = |key: &Key| {
-            let cookie = Cookie::new(COOKIE_NAME, signed.to_owned());
-            let verified = SignedCookieJar::new(key.clone()).verify(cookie)?;
-            Some(verified.value().to_owned())
+    pub(super) fn verify<'a>(&self, signed: &'a str) -> Option<Opened<'a>> {
+        let (signature, value) = signed.split_at_checked(SIGNATURE)?;
+        // What the decoder may need before it has seen the padding.
+        let mut bytes = [0; SIGNATURE / 4 * 3];
+        let length = BASE64_STANDARD.decode_slice(signature, &mut bytes).ok()?;
+        let signature = bytes.get(..length)?;
+        let signed_by = |key: &Hmac<Sha256>| {
+            let mac = key.clone().chain_update(value);
+            mac.verify_slice(signature).is_ok()
         };
-        if let Some(value) = verify(&self.first) {
-            return Some(Opened {
-                value,
-                by_older_key: false,
-            });
-        }
-        let value = self.older.iter().find_map(verify)?;
-        Some(Opened {
+        let by_older_key = !signed_by(&self.first);
+        (!by_older_key || self.older.iter().any(signed_by)).then_some(Opened {
             value,
-            by_older_key: true,
+            by_older_key,
         })
     }
 }

@@ -152,7 +152,7 @@ impl Sessions {
     /// What the cookie alone says.
     fn verify(&self, value: &str) -> Result<Live, Refusal> {
         let opened = self.0.keys.verify(value).ok_or(FORGED)?;
-        let payload = Payload::parse(&opened.value).ok_or(FOREIGN_PURPOSE)?;
+        let payload = Payload::parse(opened.value).ok_or(FOREIGN_PURPOSE)?;
 
         let now = self.0.clock.now();
         if payload.issued > now + CLOCK_SKEW {
@@ -211,13 +211,11 @@ impl Sessions {
     fn seal(&self, payload: Payload) -> Result<SessionCookie, Error> {
         let now = self.0.clock.now();
         let max_age = payload.ends.since(now);
-        let value = self.0.keys.sign(
-            Payload {
-                active: now,
-                ..payload
-            }
-            .to_string(),
-        )?;
+        let payload = Payload {
+            active: now,
+            ..payload
+        };
+        let value = self.0.keys.sign(&payload.to_string());
         SessionCookie::set(value, max_age, self.0.secure)
     }
 

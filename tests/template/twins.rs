@@ -8,12 +8,13 @@ use crate::{NAME, files_below, generate, read, root, tracked};
 const BLESS: &str = "BLESS";
 
 /// What stays behind.
-const TEMPLATE_ONLY: [&str; 11] = [
+const TEMPLATE_ONLY: [&str; 12] = [
     ".ci/",
     ".github/workflows/baseline.yml",
     ".github/workflows/template.yml",
     "Cargo.lock.liquid",
     "LICENSE-",
+    "benches/",
     "README.md.liquid",
     "cargo-generate.",
     "src/defaults.rs.liquid",

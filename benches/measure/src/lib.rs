@@ -1,0 +1,157 @@
+//! What answers `GET /me` here, from a bare handler to the whole app, and how it is asked.
+
+use std::{convert::Infallible, error::Error};
+
+use app::{
+    App, AppState,
+    config::{Build, Config},
+    identity, logging,
+    session::{Session, Sessions, clock::Clock, revocation::StoreConfig},
+};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{FromRef, Request},
+    http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE},
+    response::Response,
+    routing::get,
+};
+use axum_extra::extract::{SignedCookieJar, cookie::Key};
+use http_body_util::BodyExt;
+use tower::{Service, ServiceExt};
+
+#[path = "../../../.ci/walkthrough/src/walkthrough.rs"]
+pub mod walkthrough;
+
+/// 64 different bytes in base64.
+pub const KEY: &str =
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==";
+
+pub const ANSWER: &str = "Logged in as alice";
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What is done with one of the handlers.
+pub trait Measure {
+    fn measure<A: App>(self, app: A, session: String) -> Result<()>;
+}
+
+/// Prepares a handler and has it measured.
+///
+/// `constant` answers a constant, `one-hmac` verifies one cookie and no more, `walkthrough` is the
+/// walkthrough's own code, `session` does the same on this app's extractor, `identity` is this app's
+/// handler without layers, `app` is this app with all its layers and its log, as a release build runs it.
+pub async fn with(variant: &str, measure: impl Measure) -> Result<()> {
+    if let Some((router, session)) = bare(variant).await? {
+        return measure.measure(router, session);
+    }
+    let (state, whole) = whole()?;
+    let session = log_in(whole.clone()).await?;
+    let sessions = Sessions::from_ref(&state);
+    let router = Router::new();
+    match variant {
+        "session" => measure.measure(
+            router.route("/me", get(current_user)).with_state(sessions),
+            session,
+        ),
+        "identity" => measure.measure(
+            router
+                .route("/me", get(identity::current_user))
+                .with_state(sessions),
+            session,
+        ),
+        "app" => measure.measure(whole, session),
+        _ => Err(format!("{variant:?} is none of the handlers").into()),
+    }
+}
+
+/// One of the handlers that have nothing of this app, and a session cookie for it.
+pub async fn bare(variant: &str) -> Result<Option<(Router, String)>> {
+    let walkthrough = walkthrough::router(key());
+    let session = log_in(walkthrough.clone()).await?;
+    let router = match variant {
+        "constant" => Router::new().route("/me", get(async || ANSWER)),
+        "one-hmac" => one_hmac(),
+        "walkthrough" => walkthrough,
+        _ => return Ok(None),
+    };
+    Ok(Some((router, session)))
+}
+
+fn key() -> Key {
+    Key::from(KEY.as_bytes())
+}
+
+/// The least that a signed cookie costs: found by its name, verified once.
+fn one_hmac() -> Router {
+    let key = key();
+    let handler = async move |request: Request| {
+        let cookies = request.headers().get(COOKIE)?.to_str().ok()?;
+        let value = cookies
+            .split("; ")
+            .find_map(|pair| pair.strip_prefix("session_user="))?;
+        let cookie =
+            axum_extra::extract::cookie::Cookie::parse_encoded(format!("session_user={value}"))
+                .ok()?;
+        let verified = SignedCookieJar::new(key.clone()).verify(cookie)?;
+        Some(format!("Logged in as {}", verified.value()))
+    };
+    Router::new().route(
+        "/me",
+        get(async move |request: Request| handler(request).await.unwrap_or_default()),
+    )
+}
+
+/// What the walkthrough's handler does, on this app's extractor.
+async fn current_user(session: Session) -> (Session, String) {
+    let answer = format!("Logged in as {}", session.user_id());
+    (session, answer)
+}
+
+/// The whole app as a release build runs it when nothing is set but what has to be.
+fn whole() -> Result<(AppState, impl App)> {
+    let mut config = Config::read(Build::Release, |name| match name {
+        "SESSION_KEYS" => Some(KEY.to_owned()),
+        "ALLOW_OPEN_LOGIN" => Some("true".to_owned()),
+        _ => None,
+    })?;
+    // Asked like the file: the requests ask the memory of either.
+    config.session.store = StoreConfig::Memory;
+    logging::init(config.log_format, config.log_filter.clone());
+    let state = AppState::open(config, Clock::system())?;
+    Ok((state.clone(), app::app(state)))
+}
+
+async fn log_in(
+    app: impl Service<Request, Response = Response, Error = Infallible>,
+) -> Result<String> {
+    let request = Request::post("/login")
+        .header(HOST, "localhost")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from("user_id=alice"))?;
+    let response = app.oneshot(request).await?;
+    let cookie = response.headers().get(SET_COOKIE).ok_or("no cookie")?;
+    let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
+    Ok(cookie.to_owned())
+}
+
+/// Four other cookies before the session and four after it, each with a value of 60 characters
+/// that might begin with a signature.
+pub fn crowd_around(session: &str) -> String {
+    let stranger = |n: u32| format!("stranger{n}={}", n.to_string().repeat(60));
+    let mut cookies: Vec<String> = (0..8).map(stranger).collect();
+    cookies.insert(4, session.to_owned());
+    cookies.join("; ")
+}
+
+/// Asks once, and reads the answer to its end.
+pub async fn get_me<A: App>(app: &A, cookies: &str) -> Result<Bytes> {
+    let request = Request::get("/me")
+        .header(HOST, "localhost")
+        .header(ACCEPT, "*/*")
+        .header(COOKIE, cookies)
+        .body(Body::empty())?;
+    let answer = app.clone().call(request);
+    let answer = answer.await?;
+    Ok(answer.into_body().collect().await?.to_bytes())
+}

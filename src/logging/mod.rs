@@ -1,0 +1,150 @@
+//! What is logged, and how.
+//!
+//! Every line about a request ends with what identifies it, so that handlers log with `tracing`'s
+//! macros and name nothing of it. A span would do the same for as much as checking a session costs.
+
+mod format;
+mod output;
+
+use std::{
+    cell::OnceCell,
+    convert::Infallible,
+    hash::{BuildHasher, RandomState},
+    io::{self, IsTerminal},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue, Method},
+    response::Response,
+};
+use tokio::task_local;
+use tracing::Subscriber;
+use tracing_subscriber::{
+    Layer, filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+pub use self::output::flush;
+use crate::READY_PATH;
+
+/// Names a request in the answer and in every log line about it.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the lines about answers say where in the code they are from.
+const ANSWERED: &str = "app::answered";
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard output. Call once, at the start of the process, and [`flush`] at its
+/// end.
+pub fn init(format: LogFormat, filter: Targets) {
+    let ansi = io::stdout().is_terminal();
+    subscriber(format, filter, ansi, output::start()).init();
+}
+
+/// What [`init`] starts, with lines that go to `writer`, in colours where it takes `ansi` escapes.
+pub fn subscriber<W>(
+    format: LogFormat,
+    filter: Targets,
+    ansi: bool,
+    writer: W,
+) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer()
+        .with_ansi(ansi)
+        .with_writer(writer);
+    let layer = match format {
+        LogFormat::Text => layer
+            .fmt_fields(format::TextFields)
+            .event_format(format::Text)
+            .boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .map_event_format(format::Json)
+            .boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(layer)
+}
+
+task_local! {
+    /// The request that is being answered.
+    static CURRENT: Current;
+}
+
+/// What every line about a request says of it. The route, never the address: a query or a cookie
+/// does not belong in a log.
+struct Current {
+    id: String,
+    method: Method,
+    route: OnceCell<MatchedPath>,
+}
+
+impl Current {
+    /// The route, once it is known; `-` for none.
+    fn route(&self) -> &str {
+        self.route.get().map_or("-", MatchedPath::as_str)
+    }
+}
+
+/// A name for a request: unique among those of this process, and hardly ever used by another one.
+fn next_request_id() -> String {
+    static PROCESS: LazyLock<String> = LazyLock::new(|| {
+        let random = RandomState::new().hash_one(std::process::id());
+        format!("{:08x}-", random as u32)
+    });
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    [&PROCESS, itoa::Buffer::new().format(number)].concat()
+}
+
+/// Has the request answered under an id that replaces any that the client sent: that one would end up
+/// in our log. Logs a line about the answer, unless somebody only asks whether we are well.
+pub(crate) async fn log_request(
+    request: Request,
+    answer: impl AsyncFnOnce(Request) -> Response,
+) -> Result<Response, Infallible> {
+    let begun = Instant::now();
+    let current = Current {
+        id: next_request_id(),
+        method: request.method().clone(),
+        route: OnceCell::new(),
+    };
+    let answered = async {
+        let mut answer = answer(request).await;
+        CURRENT.with(|current| {
+            if let Ok(id) = HeaderValue::from_str(&current.id) {
+                answer.headers_mut().insert(REQUEST_ID, id);
+            }
+            if !matches!(current.route(), "/healthz" | READY_PATH) {
+                let status = answer.status().as_u16();
+                let latency_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+                tracing::info!(target: ANSWERED, event = "answered", status, latency_us);
+            }
+        });
+        answer
+    };
+    Ok(CURRENT.scope(current, answered).await)
+}
+
+/// Notes the route for the lines that follow, once the router has found it.
+pub(crate) fn note_route(request: Request) -> Request {
+    if let Some(route) = request.extensions().get::<MatchedPath>() {
+        let _ = CURRENT.try_with(|current| current.route.set(route.clone()));
+    }
+    request
+}

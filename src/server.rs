@@ -1,0 +1,362 @@
+//! Connections: accepts them, bounds what each may hold and for how long, and ends them in order.
+//!
+//! In place of `axum::serve`, which leaves a client all the time and a listener all the connections
+//! it wants.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{self, HeaderValue, header::CONNECTION},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{AbortHandle, Id, JoinSet},
+    time::{interval, sleep, timeout},
+};
+
+use crate::App;
+
+/// How many connections are open at once; more wait in the listener's queue. Each takes about
+/// 10 KiB of memory while it is idle.
+pub const MAX_CONNECTIONS: usize = 16_384;
+
+/// The longest request head, in bytes; a longer one is answered with 431 (RFC 6585, section 5).
+pub const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// How long a request's head may take to arrive, from its first byte.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent between two requests. Longer than the 60 seconds after which
+/// most proxies close theirs: who closes last may lose a request that is on its way.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long the requests that are under way at the end may take.
+pub const GRACE: Duration = Duration::from_secs(20);
+
+/// How long a silent connection is kept at the end, in case a request is on its way.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// How often connections are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long to wait with the next connection where there is no room for it, such as a file handle.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether the process is about to stop: it is not ready for more (see `/@readyz`), and asks clients
+/// to open no further request on the same connection.
+#[derive(Clone, Default)]
+pub struct Draining(Arc<AtomicBool>);
+
+impl Draining {
+    /// From now on it is.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves `app` on `listener` until `shutdown` is ready. Then drains: for `delay` new connections are
+/// still taken, so that whoever asks for readiness has time to notice; after that, what is under way
+/// is finished, within [`GRACE`].
+pub async fn serve<A>(
+    listener: TcpListener,
+    app: A,
+    draining: Draining,
+    delay: Duration,
+    shutdown: impl Future<Output = ()>,
+) where
+    A: App,
+{
+    let mut connections = Connections::default();
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut look = interval(TICK);
+    let stop = async {
+        shutdown.await;
+        draining.begin();
+        sleep(delay).await;
+    };
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            _ = look.tick() => connections.close_slow(HEAD_TIMEOUT, IDLE_TIMEOUT),
+            Some(ended) = connections.tasks.join_next_with_id() => connections.forget(ended),
+            (place, stream, peer) = accept(&listener, &places) => {
+                connections.open(stream, peer, place, &app, &draining);
+            }
+        }
+    }
+    // The system would reset what is in the queue.
+    while let Ok((place, stream, peer)) = timeout(Duration::ZERO, accept(&listener, &places)).await
+    {
+        connections.open(stream, peer, place, &app, &draining);
+    }
+    drop(listener);
+    if timeout(GRACE, connections.finish()).await.is_err() {
+        tracing::warn!(
+            event = "stopped_before_the_end",
+            connections = connections.tasks.len()
+        );
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (place, stream, peer),
+            // The client has gone already.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                ) => {}
+            Err(error) => {
+                tracing::error!(event = "not_accepted", %error);
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The open connections, each a task.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    watched: HashMap<Id, Watched>,
+}
+
+struct Watched {
+    task: AbortHandle,
+    progress: Arc<Progress>,
+    /// What `progress` was when it was last looked at, and since when it has been that.
+    seen: (u64, Instant),
+}
+
+impl Connections {
+    fn open<A>(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Option<OwnedSemaphorePermit>,
+        app: &A,
+        draining: &Draining,
+    ) where
+        A: App,
+    {
+        let progress = Arc::new(Progress::default());
+        let connection = connection(
+            stream,
+            peer,
+            app.clone(),
+            Arc::clone(&progress),
+            draining.clone(),
+        );
+        let task = self.tasks.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+        let watched = Watched {
+            seen: (progress.now(), Instant::now()),
+            progress,
+            task: task.clone(),
+        };
+        self.watched.insert(task.id(), watched);
+    }
+
+    /// Closes the connections that wait for the rest of a request, or for a next one, for too long.
+    fn close_slow(&mut self, head: Duration, idle: Duration) {
+        let now = Instant::now();
+        for Watched {
+            task,
+            progress,
+            seen,
+        } in self.watched.values_mut()
+        {
+            let progress = progress.now();
+            if progress != seen.0 {
+                *seen = (progress, now);
+            }
+            let patience = match Phase::of(progress) {
+                Phase::Idle => idle,
+                Phase::Head => head,
+                // It has a time-out of its own.
+                Phase::Answering => continue,
+            };
+            if now.duration_since(seen.1) >= patience {
+                task.abort();
+            }
+        }
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.watched.remove(&id);
+    }
+
+    /// Waits for all to end. Every answer says now that it is the last one.
+    async fn finish(&mut self) {
+        let mut look = interval(LINGER / 5);
+        while !self.tasks.is_empty() {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
+                _ = look.tick() => self.close_slow(HEAD_TIMEOUT, LINGER),
+            }
+        }
+    }
+}
+
+async fn connection<A>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: A,
+    progress: Arc<Progress>,
+    draining: Draining,
+) where
+    A: App,
+{
+    // Answers are written whole: there is nothing to wait for.
+    let _ = stream.set_nodelay(true);
+    let io = TokioIo::new(Watch {
+        stream,
+        progress: Arc::clone(&progress),
+    });
+    let (progress, draining) = (&progress, &draining);
+    // hyper calls one request after the other, but by a shared reference.
+    let app = RefCell::new(app);
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        progress.enter(Phase::Answering);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = app.borrow_mut().call(request.map(Body::new));
+        async move {
+            let mut answer = answer.await?;
+            if draining.has_begun() {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
+            progress.enter(Phase::Idle);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let ended = http1::Builder::new()
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES * 2)
+        .writev(false)
+        .serve_connection(io, service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = ended {
+        tracing::debug!(event = "connection_failed", %error);
+    }
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Nothing, or the client takes the answer.
+    Idle,
+    /// A request has begun to arrive.
+    Head,
+    /// The app has it.
+    Answering,
+}
+
+impl Phase {
+    fn of(progress: u64) -> Self {
+        match progress % 4 {
+            0 => Self::Idle,
+            1 => Self::Head,
+            _ => Self::Answering,
+        }
+    }
+}
+
+/// How often a connection has entered a phase, and which is the last. One number, because the
+/// connection alone writes it; hyper's own timer would set an alarm for every request.
+#[derive(Default)]
+struct Progress(AtomicU64);
+
+impl Progress {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self, phase: Phase) {
+        let rounds = self.now() / 4 + 1;
+        self.0.store(rounds * 4 + phase as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) {
+        if let Phase::Idle = Phase::of(self.now()) {
+            self.enter(Phase::Head);
+        }
+    }
+}
+
+/// A stream that tells when something arrives.
+struct Watch {
+    stream: TcpStream,
+    progress: Arc<Progress>,
+}
+
+impl AsyncRead for Watch {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.progress.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watch {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
