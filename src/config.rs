@@ -30,6 +30,8 @@ use crate::{
 const KEYS_RULE: &str = "base64 of at least 64 random bytes, or several separated by commas, newest \
                          first; make one with `cargo run -q -- generate-key`";
 
+const ADDRESS_RULE: &str = "an IP address and a port, such as 127.0.0.1:3000";
+
 /// The file of ended sessions, below the working folder, beside its `.env`.
 const REVOCATION_FILE: &str = "revocations.redb";
 
@@ -56,6 +58,9 @@ impl Build {
 pub struct Config {
     /// Where to listen.
     pub bind_addr: SocketAddr,
+    /// Where to serve metrics, if anywhere.
+    #[cfg(feature = "metrics")]
+    pub metrics_addr: Option<SocketAddr>,
     /// Keys, idle timeout, the `Secure` attribute and the store of sessions.
     pub session: SessionConfig,
     /// Whether the key was made up at start and is gone at the end.
@@ -125,12 +130,16 @@ impl Config {
         };
 
         let bind_addr = reader
-            .setting(
-                "BIND_ADDR",
-                "an IP address and a port, such as 127.0.0.1:3000",
-                |text| text.parse().ok(),
-            )
+            .setting("BIND_ADDR", ADDRESS_RULE, |text| text.parse().ok())
             .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)));
+        #[cfg(feature = "metrics")]
+        let metrics_addr = reader.setting("METRICS_ADDR", ADDRESS_RULE, |text| text.parse().ok());
+        #[cfg(not(feature = "metrics"))]
+        reader.setting(
+            "METRICS_ADDR",
+            "this build left metrics out: build with `--features metrics`",
+            |_| None::<SocketAddr>,
+        );
         let keys = reader.keys();
         let idle_timeout = reader.setting(
             "SESSION_IDLE_TIMEOUT",
@@ -181,6 +190,8 @@ impl Config {
         };
         Ok(Self {
             bind_addr,
+            #[cfg(feature = "metrics")]
+            metrics_addr,
             session: SessionConfig {
                 keys,
                 idle_timeout,

@@ -16,6 +16,8 @@ pub mod identity;
 pub mod logging;
 pub mod login;
 pub mod logout;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod next;
 pub mod pages;
 pub mod password;
@@ -171,11 +173,13 @@ pub fn app(state: AppState) -> Router {
         )
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
 
-    routes
+    let routes = routes
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(layers)
-        .with_state(state)
+        .layer(layers);
+    #[cfg(feature = "metrics")]
+    let routes = routes.layer(axum::middleware::from_fn(metrics::count_request));
+    routes.with_state(state)
 }
 
 /// Serves `app` on `listener` until `shutdown` is ready, then finishes what is under way.

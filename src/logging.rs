@@ -34,9 +34,10 @@ pub fn init(format: LogFormat, filter: Targets) {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(layer.with_filter(filter))
-        .init();
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+    #[cfg(feature = "metrics")]
+    let subscriber = subscriber.with(crate::metrics::count_events());
+    subscriber.init();
 }
 
 /// One line per request, and the request's id in every line logged while it is answered.
@@ -53,6 +54,11 @@ pub(crate) fn trace_requests() -> TraceRequests {
         .on_failure(())
 }
 
+/// Whether a route is asked every few seconds by a machine, whose lines would drown the others.
+pub(crate) fn leaves_no_line(route: &str) -> bool {
+    matches!(route, "/healthz" | READY_PATH)
+}
+
 /// Names the route, never the address: a query or a cookie does not belong in a log.
 #[derive(Clone)]
 pub(crate) struct RequestSpan;
@@ -63,7 +69,7 @@ impl<B> MakeSpan<B> for RequestSpan {
             .extensions()
             .get::<MatchedPath>()
             .map_or("-", MatchedPath::as_str);
-        if matches!(route, "/healthz" | READY_PATH) {
+        if leaves_no_line(route) {
             return Span::none();
         }
         let id = request

@@ -81,7 +81,13 @@ fn serve() -> Result<(), Box<dyn Error>> {
             tracing::warn!("login is open: any user ID gets in without a password");
         }
 
+        #[cfg(feature = "metrics")]
+        let metrics_addr = config.metrics_addr;
         let state = AppState::open(config, Clock::system())?;
+        #[cfg(feature = "metrics")]
+        if let Some(address) = metrics_addr {
+            app::metrics::serve(address, &state).await?;
+        }
         app::serve(listener, app::app(state), shutdown_signal()).await?;
         tracing::info!("stopped");
         Ok(())
