@@ -31,6 +31,8 @@ use crate::{
 const KEYS_RULE: &str = "base64 of at least 64 random bytes, or several separated by commas, newest \
                          first; make one with `cargo run -q -- generate-key`";
 
+const ADDRESS_RULE: &str = "an IP address and a port, such as 127.0.0.1:3000";
+
 /// The file of ended sessions, below the working folder, beside its `.env`.
 const REVOCATION_FILE: &str = "revocations.redb";
 
@@ -57,6 +59,9 @@ impl Build {
 pub struct Config {
     /// Where to listen.
     pub bind_addr: SocketAddr,
+    /// Where to serve metrics, if anywhere.
+    #[cfg(feature = "metrics")]
+    pub metrics_addr: Option<SocketAddr>,
     /// How long new connections are still taken when the process is told to stop.
     pub shutdown_delay: Duration,
     /// Keys, idle timeout, the `Secure` attribute and the store of sessions.
@@ -128,12 +133,16 @@ impl Config {
         };
 
         let bind_addr = reader
-            .setting(
-                "BIND_ADDR",
-                "an IP address and a port, such as 127.0.0.1:3000",
-                |text| text.parse().ok(),
-            )
+            .setting("BIND_ADDR", ADDRESS_RULE, |text| text.parse().ok())
             .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)));
+        #[cfg(feature = "metrics")]
+        let metrics_addr = reader.setting("METRICS_ADDR", ADDRESS_RULE, |text| text.parse().ok());
+        #[cfg(not(feature = "metrics"))]
+        reader.setting(
+            "METRICS_ADDR",
+            "this build left metrics out: build with `--features metrics`",
+            |_| None::<SocketAddr>,
+        );
         let shutdown_delay = reader.setting(
             "SHUTDOWN_DELAY",
             "a whole number of seconds, at most 300",
@@ -189,6 +198,8 @@ impl Config {
         };
         Ok(Self {
             bind_addr,
+            #[cfg(feature = "metrics")]
+            metrics_addr,
             shutdown_delay: Duration::from_secs(shutdown_delay.unwrap_or(0)),
             session: SessionConfig {
                 keys,

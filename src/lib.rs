@@ -16,6 +16,8 @@ pub mod identity;
 pub mod logging;
 pub mod login;
 pub mod logout;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod next;
 pub mod pages;
 pub mod password;
@@ -34,7 +36,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use tokio::time::timeout;
-use tower::{Service, ServiceBuilder, service_fn, util::MapRequestLayer};
+use tower::{Service, ServiceBuilder, service_fn};
 use tower_http::csrf::CsrfLayer;
 
 use crate::{
@@ -169,21 +171,22 @@ pub fn app(state: AppState) -> impl App {
 
     let headers = Arc::new(headers::of_every_answer(state.0.hsts));
     let cross_origin = state.0.cross_origin.clone();
+    // The first layer sees a request first.
+    let layers = ServiceBuilder::new()
+        .map_request(logging::note_route)
+        .layer(cross_origin.with_rejection_response(Error::cross_origin));
     let routes = routes
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(MapRequestLayer::new(logging::note_route))
+        .layer(layers)
         .with_state(state);
 
-    // The layers lie around the router and not within it, where each route would have a boxed copy of
-    // them made for every request. The first sees a request first and its answer last.
-    let checked = ServiceBuilder::new()
-        .layer(cross_origin.with_rejection_response(Error::cross_origin))
-        .service(routes);
+    // Around the router, and not within it: each route would have a boxed copy of every layer made for
+    // every request.
     service_fn(move |request| {
-        let (mut checked, headers) = (checked.clone(), Arc::clone(&headers));
+        let (mut routes, headers) = (routes.clone(), Arc::clone(&headers));
         logging::log_request(request, async move |request| {
-            let answer = within_bounds(checked.call(request)).await;
+            let answer = within_bounds(routes.call(request)).await;
             headers::complete(answer, &headers)
         })
     })

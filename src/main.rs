@@ -77,6 +77,8 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     // Before anybody can know that the app runs, so that a signal is never missed.
     let mut signals = Signals::new()?;
     let bind_addr = config.bind_addr;
+    #[cfg(feature = "metrics")]
+    let metrics_addr = config.metrics_addr;
     let delay = config.shutdown_delay;
     let (ephemeral_key, open) = (config.ephemeral_key, config.credentials.is_none());
     let state = AppState::open(config, Clock::system())?;
@@ -92,6 +94,10 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
         tracing::warn!("login is open: any user ID gets in without a password");
     }
 
+    #[cfg(feature = "metrics")]
+    if let Some(address) = metrics_addr {
+        app::metrics::serve(address, &state).await?;
+    }
     let draining = state.draining();
     let (stop, stopped) = oneshot::channel();
     let served = server::serve(listener, app::app(state), draining, delay, async {

@@ -100,6 +100,12 @@ impl Passwords {
         }))
     }
 
+    /// How many passwords are being hashed now.
+    #[cfg(feature = "metrics")]
+    pub fn running(&self) -> usize {
+        HASHES_AT_ONCE - self.0.places.available_permits()
+    }
+
     /// Why the password is not taken; `None` where it is the user's. Every attempt counts, right or
     /// wrong, so that the count tells nothing.
     pub async fn check(

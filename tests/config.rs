@@ -300,3 +300,12 @@ fn redis_url_is_refused_by_a_build_that_left_redis_out() {
     let expected = "\n  REDIS_URL: this build left Redis out: build with `--features redis`";
     assert!(problems.ends_with(expected), "{problems}");
 }
+
+#[cfg(not(feature = "metrics"))]
+#[test]
+fn metrics_addr_is_refused_by_a_build_that_left_metrics_out() {
+    let problems = read(Build::Debug, &[("METRICS_ADDR", "127.0.0.1:9000")]).unwrap_err();
+    let expected = "\n  METRICS_ADDR = \"127.0.0.1:9000\": this build left metrics out: build with \
+                    `--features metrics`";
+    assert!(problems.ends_with(expected), "{problems}");
+}

@@ -78,6 +78,9 @@ where
             .map_event_format(format::Json)
             .boxed(),
     };
+    // A filter of the whole is cheaper than one of a layer, but would blind the other layer.
+    #[cfg(feature = "metrics")]
+    let (filter, layer) = (crate::metrics::count_events(), layer.with_filter(filter));
     tracing_subscriber::registry().with(filter).with(layer)
 }
 
@@ -131,8 +134,11 @@ pub(crate) async fn log_request(
                 answer.headers_mut().insert(REQUEST_ID, id);
             }
             if !matches!(current.route(), "/healthz" | READY_PATH) {
-                let status = answer.status().as_u16();
-                let latency_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+                let (status, latency) = (answer.status(), begun.elapsed());
+                #[cfg(feature = "metrics")]
+                crate::metrics::answered(&current.method, current.route(), status, latency);
+                let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+                let status = status.as_u16();
                 tracing::info!(target: ANSWERED, event = "answered", status, latency_us);
             }
         });
