@@ -12,7 +12,8 @@ use std::{
 use app::{
     AppState,
     config::Config,
-    logging, password, server,
+    logging, password,
+    server::{self, Limits},
     session::{clock::Clock, keys},
 };
 use listenfd::ListenFd;
@@ -100,7 +101,8 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     }
     let draining = state.draining();
     let (stop, stopped) = oneshot::channel();
-    let served = server::serve(listener, app::app(state), draining, delay, async {
+    let (app, limits) = (app::app(state), Limits::default());
+    let served = server::serve(listener, app, limits, draining, delay, async {
         let _ = stopped.await;
     });
     let twice = async {

@@ -36,31 +36,43 @@ use tokio::{
 
 use crate::App;
 
-/// How many connections are open at once; more wait in the listener's queue. Each takes about
-/// 10 KiB of memory while it is idle.
-pub const MAX_CONNECTIONS: usize = 16_384;
-
 /// The longest request head, in bytes; a longer one is answered with 431 (RFC 6585, section 5).
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
-
-/// How long a request's head may take to arrive, from its first byte.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection may be silent between two requests. Longer than the 60 seconds after which
-/// most proxies close theirs: who closes last may lose a request that is on its way.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-
-/// How long the requests that are under way at the end may take.
-pub const GRACE: Duration = Duration::from_secs(20);
-
-/// How long a silent connection is kept at the end, in case a request is on its way.
-const LINGER: Duration = Duration::from_millis(500);
 
 /// How often connections are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How long to wait with the next connection where there is no room for it, such as a file handle.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How much patience there is with clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many connections are open at once; more wait in the listener's queue. Each takes about
+    /// 10 KiB of memory while it is idle.
+    pub connections: usize,
+    /// How long a request's head may take to arrive, from its first byte.
+    pub head: Duration,
+    /// How long a connection may be silent between two requests. Longer than the 60 seconds after
+    /// which most proxies close theirs: who closes last may lose a request that is on its way.
+    pub idle: Duration,
+    /// How long a silent connection is kept at the end, in case a request is on its way.
+    pub linger: Duration,
+    /// How long the requests that are under way at the end may take.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            linger: Duration::from_millis(500),
+            grace: Duration::from_secs(20),
+        }
+    }
+}
 
 /// Whether the process is about to stop: it is not ready for more (see `/@readyz`), and asks clients
 /// to open no further request on the same connection.
@@ -81,10 +93,11 @@ impl Draining {
 
 /// Serves `app` on `listener` until `shutdown` is ready. Then drains: for `delay` new connections are
 /// still taken, so that whoever asks for readiness has time to notice; after that, what is under way
-/// is finished, within [`GRACE`].
+/// is finished, within `limits.grace`.
 pub async fn serve<A>(
     listener: TcpListener,
     app: A,
+    limits: Limits,
     draining: Draining,
     delay: Duration,
     shutdown: impl Future<Output = ()>,
@@ -92,8 +105,8 @@ pub async fn serve<A>(
     A: App,
 {
     let mut connections = Connections::default();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut look = interval(TICK);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let mut look = interval(TICK.min(limits.head / 2));
     let stop = async {
         shutdown.await;
         draining.begin();
@@ -103,7 +116,7 @@ pub async fn serve<A>(
     loop {
         tokio::select! {
             () = &mut stop => break,
-            _ = look.tick() => connections.close_slow(HEAD_TIMEOUT, IDLE_TIMEOUT),
+            _ = look.tick() => connections.close_slow(limits.head, limits.idle),
             Some(ended) = connections.tasks.join_next_with_id() => connections.forget(ended),
             (place, stream, peer) = accept(&listener, &places) => {
                 connections.open(stream, peer, place, &app, &draining);
@@ -116,7 +129,10 @@ pub async fn serve<A>(
         connections.open(stream, peer, place, &app, &draining);
     }
     drop(listener);
-    if timeout(GRACE, connections.finish()).await.is_err() {
+    if timeout(limits.grace, connections.finish(limits))
+        .await
+        .is_err()
+    {
         tracing::warn!(
             event = "stopped_before_the_end",
             connections = connections.tasks.len()
@@ -224,12 +240,12 @@ impl Connections {
     }
 
     /// Waits for all to end. Every answer says now that it is the last one.
-    async fn finish(&mut self) {
-        let mut look = interval(LINGER / 5);
+    async fn finish(&mut self, limits: Limits) {
+        let mut look = interval(limits.linger / 5);
         while !self.tasks.is_empty() {
             tokio::select! {
                 Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
-                _ = look.tick() => self.close_slow(HEAD_TIMEOUT, LINGER),
+                _ = look.tick() => self.close_slow(limits.head, limits.linger),
             }
         }
     }
