@@ -44,6 +44,7 @@ use crate::{
     config::Config,
     defaults::{LOGIN_REDIRECT, LOGOUT_REDIRECT},
     error::Error,
+    logging::Current,
     password::Passwords,
     server::Draining,
     session::{Sessions, clock::Clock},
@@ -175,7 +176,7 @@ pub fn app(state: AppState) -> impl App {
     let layers = ServiceBuilder::new()
         .map_request(logging::note_route)
         .layer(cross_origin.with_rejection_response(Error::cross_origin));
-    let routes = routes
+    let mut routes = routes
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(layers)
@@ -184,26 +185,20 @@ pub fn app(state: AppState) -> impl App {
     // Around the router, and not within it: each route would have a boxed copy of every layer made for
     // every request.
     service_fn(move |request| {
-        let (mut routes, headers) = (routes.clone(), Arc::clone(&headers));
-        logging::log_request(request, async move |request| {
-            let answer = within_bounds(routes.call(request)).await;
+        let current = Current::of(&request);
+        // tower-http has layers for both, which wrap the body and set an alarm for every request.
+        let answer = AssertUnwindSafe(routes.call(request)).catch_unwind();
+        let answer = timeout(REQUEST_TIMEOUT, answer);
+        let headers = Arc::clone(&headers);
+        logging::log_request(current, async move {
+            let answer = match answer.await {
+                Ok(Ok(Ok(answer))) => answer,
+                Ok(Err(panic)) => Error::panicked(panic),
+                Err(_) => Error::Timeout.into_response(),
+            };
             headers::complete(answer, &headers)
         })
     })
-}
-
-/// Answers with 408 where `answer` is not there in time, and with 500 where its handler panics. Layers
-/// of tower-http do this too, but wrap the answer's body and set an alarm for every request.
-async fn within_bounds<A>(answer: A) -> Response
-where
-    A: Future<Output = Result<Response, Infallible>>,
-{
-    let answer = AssertUnwindSafe(answer).catch_unwind();
-    match timeout(REQUEST_TIMEOUT, answer).await {
-        Ok(Ok(Ok(answer))) => answer,
-        Ok(Err(panic)) => Error::panicked(panic),
-        Err(_) => Error::Timeout.into_response(),
-    }
 }
 
 /// Whether the process lives: asks nothing of anybody.

@@ -91,13 +91,25 @@ task_local! {
 
 /// What every line about a request says of it. The route, never the address: a query or a cookie
 /// does not belong in a log.
-struct Current {
+pub(crate) struct Current {
     id: String,
     method: Method,
     route: OnceCell<MatchedPath>,
+    begun: Instant,
 }
 
 impl Current {
+    /// Begins to answer the request, under an id that replaces any that the client sent: that one would
+    /// end up in our log.
+    pub(crate) fn of(request: &Request) -> Self {
+        Self {
+            id: next_request_id(),
+            method: request.method().clone(),
+            route: OnceCell::new(),
+            begun: Instant::now(),
+        }
+    }
+
     /// The route, once it is known; `-` for none.
     fn route(&self) -> &str {
         self.route.get().map_or("-", MatchedPath::as_str)
@@ -115,26 +127,20 @@ fn next_request_id() -> String {
     [&PROCESS, itoa::Buffer::new().format(number)].concat()
 }
 
-/// Has the request answered under an id that replaces any that the client sent: that one would end up
-/// in our log. Logs a line about the answer, unless somebody only asks whether we are well.
-pub(crate) async fn log_request(
-    request: Request,
-    answer: impl AsyncFnOnce(Request) -> Response,
-) -> Result<Response, Infallible> {
-    let begun = Instant::now();
-    let current = Current {
-        id: next_request_id(),
-        method: request.method().clone(),
-        route: OnceCell::new(),
-    };
-    let answered = async {
-        let mut answer = answer(request).await;
+/// Names the request in the answer, and logs a line about it, unless somebody only asked whether we
+/// are well.
+pub(crate) fn log_request(
+    current: Current,
+    answer: impl Future<Output = Response>,
+) -> impl Future<Output = Result<Response, Infallible>> {
+    CURRENT.scope(current, async move {
+        let mut answer = answer.await;
         CURRENT.with(|current| {
             if let Ok(id) = HeaderValue::from_str(&current.id) {
                 answer.headers_mut().insert(REQUEST_ID, id);
             }
             if !matches!(current.route(), "/healthz" | READY_PATH) {
-                let (status, latency) = (answer.status(), begun.elapsed());
+                let (status, latency) = (answer.status(), current.begun.elapsed());
                 #[cfg(feature = "metrics")]
                 crate::metrics::answered(&current.method, current.route(), status, latency);
                 let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
@@ -142,9 +148,8 @@ pub(crate) async fn log_request(
                 tracing::info!(target: ANSWERED, event = "answered", status, latency_us);
             }
         });
-        answer
-    };
-    Ok(CURRENT.scope(current, answered).await)
+        Ok(answer)
+    })
 }
 
 /// Notes the route for the lines that follow, once the router has found it.

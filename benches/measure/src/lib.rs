@@ -1,6 +1,6 @@
 //! What answers `GET /me` here, from a bare handler to the whole app, and how it is asked.
 
-use std::{convert::Infallible, error::Error};
+use std::{convert::Infallible, error::Error, sync::Once};
 
 use app::{
     App, AppState,
@@ -19,6 +19,7 @@ use axum::{
 use axum_extra::extract::{SignedCookieJar, cookie::Key};
 use http_body_util::BodyExt;
 use tower::{Service, ServiceExt};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 #[path = "../../../.ci/walkthrough/src/walkthrough.rs"]
 pub mod walkthrough;
@@ -117,7 +118,10 @@ fn whole() -> Result<(AppState, impl App)> {
     })?;
     // Asked like the file: the requests ask the memory of either.
     config.session.store = StoreConfig::Memory;
-    logging::init(config.log_format, config.log_filter.clone());
+    static LOG: Once = Once::new();
+    // The line of every answer, and no other: benchmarks have a table to print.
+    let lines = Targets::new().with_target("app::answered", LevelFilter::INFO);
+    LOG.call_once(|| logging::init(config.log_format, lines));
     let state = AppState::open(config, Clock::system())?;
     Ok((state.clone(), app::app(state)))
 }
