@@ -23,7 +23,10 @@ use tracing_subscriber::{
 use super::{CURRENT, Current};
 
 /// The time, the level, where in the code, what happened, and in which request.
-pub(super) struct Text;
+pub(super) struct Text {
+    /// Whether the level has one, by an escape that terminals know.
+    pub colours: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Text
 where
@@ -45,7 +48,7 @@ where
             Level::TRACE => ("TRACE", "\x1b[35m"),
         };
         write_time(&mut writer)?;
-        if writer.has_ansi_escapes() {
+        if self.colours {
             write!(writer, " {colour}{level}\x1b[0m ")?;
         } else {
             writer.write_char(' ')?;

@@ -50,27 +50,25 @@ pub enum LogFormat {
 /// Starts logging to standard output. Call once, at the start of the process, and [`flush`] at its
 /// end.
 pub fn init(format: LogFormat, filter: Targets) {
-    let ansi = io::stdout().is_terminal();
-    subscriber(format, filter, ansi, output::start()).init();
+    let colours = io::stdout().is_terminal();
+    subscriber(format, filter, colours, output::start()).init();
 }
 
-/// What [`init`] starts, with lines that go to `writer`, in colours where it takes `ansi` escapes.
+/// What [`init`] starts, with lines that go to `writer`; in text, levels may have `colours`.
 pub fn subscriber<W>(
     format: LogFormat,
     filter: Targets,
-    ansi: bool,
+    colours: bool,
     writer: W,
 ) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer()
-        .with_ansi(ansi)
-        .with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match format {
         LogFormat::Text => layer
             .fmt_fields(format::TextFields)
-            .event_format(format::Text)
+            .event_format(format::Text { colours })
             .boxed(),
         LogFormat::Json => layer
             .json()
