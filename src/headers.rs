@@ -29,6 +29,8 @@ pub(crate) fn of_every_answer(hsts: bool) -> HeaderMap {
     set(CONTENT_SECURITY_POLICY, CONTENT_SECURITY);
     set(X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(REFERRER_POLICY, REFERRER);
+    // Most answers depend on the session; the few that do not say so themselves.
+    set(CACHE_CONTROL, "no-store");
     if hsts {
         set(STRICT_TRANSPORT_SECURITY, HSTS);
     }
@@ -37,11 +39,13 @@ pub(crate) fn of_every_answer(hsts: bool) -> HeaderMap {
 
 /// Adds to the answer what it does not have yet of `headers`.
 pub(crate) fn complete(mut answer: Response, headers: &HeaderMap) -> Response {
-    // The few are added to the many, which are copied in one go.
-    let own = std::mem::replace(answer.headers_mut(), headers.clone());
-    answer.headers_mut().extend(own);
-    // Most answers depend on the session; the few that do not say so themselves.
-    let cache_control = answer.headers_mut().entry(CACHE_CONTROL);
-    cache_control.or_insert(HeaderValue::from_static("no-store"));
+    let own = std::mem::take(answer.headers_mut());
+    let all = answer.headers_mut();
+    // At once for all, and for the request's id.
+    all.reserve(headers.len() + own.len() + 1);
+    for (name, value) in headers {
+        all.insert(name, value.clone());
+    }
+    all.extend(own);
     answer
 }
