@@ -123,12 +123,18 @@ pub async fn serve<A>(
             }
         }
     }
-    // The system would reset what is in the queue.
-    while let Ok((place, stream, peer)) = timeout(Duration::ZERO, accept(&listener, &places)).await
-    {
-        connections.open(stream, peer, place, &app, &draining);
+    // The system would reset what is in the queue. It is asked without the runtime, which hears of a
+    // connection later than the client does.
+    if let Ok(listener) = listener.into_std() {
+        for _ in 0..limits.connections {
+            let Ok((stream, peer)) = listener.accept() else {
+                break;
+            };
+            if let Ok(stream) = unblocked(stream) {
+                connections.open(stream, peer, None, &app, &draining);
+            }
+        }
     }
-    drop(listener);
     if timeout(limits.grace, connections.finish(limits))
         .await
         .is_err()
@@ -162,6 +168,11 @@ async fn accept(
             }
         }
     }
+}
+
+fn unblocked(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
 }
 
 /// The open connections, each a task.

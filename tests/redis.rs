@@ -330,6 +330,71 @@ fn visit(service: &Service, number: usize, stop: &AtomicBool) -> usize {
     asked
 }
 
+#[cfg(unix)]
+#[test]
+fn a_rolling_restart_loses_no_request_of_who_asks_for_readiness() {
+    let (folder, key) = (working_folder(), generated_key());
+    let redis = RedisServer::start(&folder);
+    let start = |address: &str| {
+        let settings = [
+            ("BIND_ADDR", address),
+            OPEN,
+            ("SESSION_KEYS", &*key),
+            ("REDIS_URL", &*redis.url()),
+            ("SHUTDOWN_DELAY", "1"),
+        ];
+        let process = Process::start_in(&folder, &[], &settings);
+        let address = process.address();
+        until_ready(address);
+        (process, address)
+    };
+    let ((mut first, one), (mut second, two)) = (start(ANY_PORT.1), start(ANY_PORT.1));
+    let stop = AtomicBool::new(false);
+    let rounds = thread::scope(|scope| {
+        let visitors: Vec<_> = (0..4)
+            .map(|number| {
+                let stop = &stop;
+                scope.spawn(move || roam([one, two], number, stop))
+            })
+            .collect();
+        for (process, address) in [(&mut first, one), (&mut second, two)] {
+            process.signal("TERM");
+            common::process::until_refused(address);
+            let (fresh, _) = start(&address.to_string());
+            let (status, _, err) = std::mem::replace(process, fresh).end();
+            assert!(status.success(), "{err}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        let rounds = visitors.into_iter().map(|visitor| visitor.join().unwrap());
+        rounds.sum::<usize>()
+    });
+    assert!(rounds > 20, "{rounds} rounds");
+}
+
+/// Logs in and out, each request at the next instance that says it is ready. Every one must be
+/// answered as a visitor expects.
+#[cfg(unix)]
+fn roam(instances: [SocketAddr; 2], number: usize, stop: &AtomicBool) -> usize {
+    let mut turns = instances.into_iter().cycle();
+    let mut ready = || {
+        let is_ready = |address: &SocketAddr| {
+            get(*address, "/@readyz", "").is_ok_and(|answer| answer.status == 200)
+        };
+        turns.by_ref().take(2).find(is_ready).expect("one is ready")
+    };
+    let user_id = format!("visitor-{number}");
+    let mut rounds = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let cookie = login(ready(), &user_id);
+        let me = get(ready(), "/me", &cookie).unwrap();
+        assert_eq!(me.body, format!("Logged in as {user_id}"));
+        assert_eq!(post(ready(), "/logout", &cookie, "").unwrap().status, 303);
+        assert_eq!(status(ready(), &cookie), 401);
+        rounds += 1;
+    }
+    rounds
+}
+
 #[test]
 fn the_password_of_redis_is_shown_to_nobody() {
     let url = "redis://:hunter2@127.0.0.1:6379";

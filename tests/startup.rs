@@ -4,9 +4,6 @@
 
 mod common;
 
-#[cfg(unix)]
-use std::process::Command;
-
 use app::config::Build;
 use common::process::{ANY_PORT, OPEN, Process, generated_key, get, login};
 
@@ -112,21 +109,4 @@ fn an_unknown_argument_is_answered_with_the_usage() {
             "{err}"
         );
     }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_sigterm_stops_it_in_order() {
-    let key = generated_key();
-    let settings = [ANY_PORT, ("SESSION_KEYS", &key), OPEN];
-    let process = Process::start(&[], &settings);
-    let address = process.address();
-    assert_eq!(get(address, "/healthz", "").unwrap().status, 200);
-
-    let kill = format!("kill -TERM {}", process.id());
-    let sent = Command::new("sh").args(["-c", &kill]).status();
-    assert!(sent.unwrap().success());
-    let (status, out, err) = process.end();
-    assert!(status.success(), "{err}");
-    assert!(out.ends_with("stopped\n"), "{out}");
 }

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub const PROGRAM: &str = env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME")));
@@ -50,6 +50,17 @@ impl Process {
         arguments: &[&str],
         settings: &[(&str, &str)],
     ) -> Self {
+        Self::start_with_input(Stdio::null(), program, folder, arguments, settings)
+    }
+
+    /// The same with this as its standard input.
+    pub fn start_with_input(
+        input: Stdio,
+        program: &str,
+        folder: &Path,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(folder)
@@ -57,7 +68,7 @@ impl Process {
             // Windows opens no socket without it.
             .envs(env::var_os("SystemRoot").map(|root| ("SystemRoot", root)))
             .envs(settings.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -80,6 +91,14 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    #[cfg(unix)]
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// Ends it at once, as `kill -9` does, and waits until it is gone.
@@ -170,7 +189,61 @@ impl Reply {
     }
 }
 
-/// Sends a request over a connection of its own. Fails where nobody answers it to its end.
+/// A connection, for one request after the other.
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Sends a request that says `keep-alive` or `close`. Fails where nobody answers it to its end.
+    pub fn send(
+        &mut self,
+        connection: &str,
+        method: &str,
+        path: &str,
+        cookie: &str,
+        form: &str,
+    ) -> io::Result<Reply> {
+        let Self(stream) = self;
+        let (address, length) = (stream.get_ref().peer_addr()?, form.len());
+        // In one piece: who answers early may close before a second one.
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: {connection}\r\n\
+             Cookie: {cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {length}\r\n\r\n{form}"
+        );
+        stream.get_mut().write_all(request.as_bytes())?;
+        let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head)? == 0 {
+                return Err(cut());
+            }
+        }
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let mut reply = Reply {
+            status: status.ok_or_else(cut)?,
+            head,
+            body: String::new(),
+        };
+        let length = reply
+            .header("content-length")
+            .and_then(|length| length.parse().ok());
+        let mut body = vec![0; length.ok_or_else(cut)?];
+        stream.read_exact(&mut body)?;
+        reply.body = String::from_utf8(body).map_err(io::Error::other)?;
+        Ok(reply)
+    }
+}
+
+/// Sends a request over a connection of its own.
 pub fn send(
     address: SocketAddr,
     method: &str,
@@ -178,27 +251,7 @@ pub fn send(
     cookie: &str,
     form: &str,
 ) -> io::Result<Reply> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let length = form.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nCookie: {cookie}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{form}"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(cut)?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    Ok(Reply {
-        status: status.ok_or_else(cut)?,
-        head: head.to_owned(),
-        body: body.to_owned(),
-    })
+    Connection::open(address)?.send("close", method, path, cookie, form)
 }
 
 pub fn get(address: SocketAddr, path: &str, cookie: &str) -> io::Result<Reply> {
@@ -214,6 +267,18 @@ pub fn login(address: SocketAddr, user_id: &str) -> String {
     let answer = post(address, "/login", "", &format!("user_id={user_id}")).unwrap();
     assert_eq!(answer.status, 303, "{}", answer.body);
     answer.cookie()
+}
+
+/// Waits until nobody listens there any more.
+pub fn until_refused(address: SocketAddr) {
+    let since = Instant::now();
+    loop {
+        match TcpStream::connect(address) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return,
+            _ => assert!(since.elapsed() < PATIENCE, "it still accepts"),
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 pub fn generated_key() -> String {
