@@ -15,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -39,6 +39,9 @@ use crate::App;
 /// The longest request head, in bytes; a longer one is answered with 431 (RFC 6585, section 5).
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 
+/// How much is read of what a client still sends after its last answer.
+const MAX_UNWANTED_BYTES: usize = 4 * 1024 * 1024;
+
 /// How often connections are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -56,7 +59,8 @@ pub struct Limits {
     /// How long a connection may be silent between two requests. Longer than the 60 seconds after
     /// which most proxies close theirs: who closes last may lose a request that is on its way.
     pub idle: Duration,
-    /// How long a silent connection is kept at the end, in case a request is on its way.
+    /// How long a connection is kept after its last answer, for what is still on its way from the
+    /// client; and a silent one at the end of the process.
     pub linger: Duration,
     /// How long the requests that are under way at the end may take.
     pub grace: Duration,
@@ -116,7 +120,7 @@ pub async fn serve<A>(
     loop {
         tokio::select! {
             () = &mut stop => break,
-            _ = look.tick() => connections.close_slow(limits.head, limits.idle),
+            _ = look.tick() => connections.close_slow(&limits, limits.idle),
             Some(ended) = connections.tasks.join_next_with_id() => connections.forget(ended),
             (place, stream, peer) = accept(&listener, &places) => {
                 connections.open(stream, peer, place, &app, &draining);
@@ -221,7 +225,7 @@ impl Connections {
     }
 
     /// Closes the connections that wait for the rest of a request, or for a next one, for too long.
-    fn close_slow(&mut self, head: Duration, idle: Duration) {
+    fn close_slow(&mut self, limits: &Limits, idle: Duration) {
         let now = Instant::now();
         for Watched {
             task,
@@ -235,7 +239,8 @@ impl Connections {
             }
             let patience = match Phase::of(progress) {
                 Phase::Idle => idle,
-                Phase::Head => head,
+                Phase::Head => limits.head,
+                Phase::Closing => limits.linger,
                 // It has a time-out of its own.
                 Phase::Answering => continue,
             };
@@ -256,7 +261,7 @@ impl Connections {
         while !self.tasks.is_empty() {
             tokio::select! {
                 Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
-                _ = look.tick() => self.close_slow(limits.head, limits.linger),
+                _ = look.tick() => self.close_slow(&limits, limits.linger),
             }
         }
     }
@@ -276,6 +281,7 @@ async fn connection<A>(
     let io = TokioIo::new(Watch {
         stream,
         progress: Arc::clone(&progress),
+        unwanted: 0,
     });
     let (progress, draining) = (&progress, &draining);
     // hyper calls one request after the other, but by a shared reference.
@@ -315,6 +321,8 @@ enum Phase {
     Head,
     /// The app has it.
     Answering,
+    /// There was the last answer.
+    Closing,
 }
 
 impl Phase {
@@ -322,7 +330,8 @@ impl Phase {
         match progress % 4 {
             0 => Self::Idle,
             1 => Self::Head,
-            _ => Self::Answering,
+            2 => Self::Answering,
+            _ => Self::Closing,
         }
     }
 }
@@ -353,6 +362,8 @@ impl Progress {
 struct Watch {
     stream: TcpStream,
     progress: Arc<Progress>,
+    /// How much has arrived after the last answer.
+    unwanted: usize,
 }
 
 impl AsyncRead for Watch {
@@ -383,7 +394,22 @@ impl AsyncWrite for Watch {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Waits until the client has ended too. To close on what it still sends, such as a form that is
+    /// too large, would reset the connection, and it might lose the answer (RFC 9112, section 9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !matches!(Phase::of(self.progress.now()), Phase::Closing) {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.progress.enter(Phase::Closing);
+        }
+        let mut unwanted = [0; 8 * 1024];
+        while self.unwanted < MAX_UNWANTED_BYTES {
+            let mut buffer = ReadBuf::new(&mut unwanted);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            self.unwanted += buffer.filled().len();
+        }
+        Poll::Ready(Ok(()))
     }
 }
