@@ -103,6 +103,10 @@ fn each_setting_takes_what_its_rule_allows() {
     assert_eq!(idle("12h"), Some(12 * 3600));
     assert_eq!(idle("400d"), Some(400 * 86_400));
 
+    let delay = |text| config(Build::Debug, &[("SHUTDOWN_DELAY", text)]).shutdown_delay;
+    assert_eq!(delay("0"), Duration::ZERO);
+    assert_eq!(delay("300"), Duration::from_secs(300));
+
     let format = |text| config(Build::Debug, &[("LOG_FORMAT", text)]).log_format;
     assert_eq!(format("text"), LogFormat::Text);
     assert_eq!(format("json"), LogFormat::Json);
@@ -127,6 +131,11 @@ fn each_setting_is_refused_outside_its_rule_with_its_value_and_the_rule() {
             "SESSION_IDLE_TIMEOUT",
             "30|m|0m|1s|-1m|+5m|1.5h|401d|7 d|7D|12h |7é|99999999999999999999d",
             "at least 1 minute, at most 400 days",
+        ),
+        (
+            "SHUTDOWN_DELAY",
+            "301|-1|1.5|5s|soon| 5",
+            "a whole number of seconds",
         ),
         (
             "COOKIE_SECURE",

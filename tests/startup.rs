@@ -5,7 +5,7 @@
 mod common;
 
 use app::config::Build;
-use common::process::{ANY_PORT, OPEN, Process, generated_key, get, login};
+use common::process::{ANY_PORT, OPEN, Process, generated_key, get, login, post};
 
 #[test]
 fn a_fresh_checkout_serves_on_loopback_and_a_release_build_says_what_it_needs() {
@@ -60,6 +60,36 @@ fn the_env_file_of_the_working_folder_is_read_and_the_environment_wins() {
     assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
     assert!(line.contains("listening on http://127.0.0.1:"), "{line}");
     assert!(process.line().contains("login is open"));
+}
+
+#[test]
+fn in_json_every_line_about_a_request_is_one_object_that_names_it() {
+    let key = generated_key();
+    let settings = [
+        ANY_PORT,
+        ("SESSION_KEYS", &*key),
+        OPEN,
+        ("LOG_FORMAT", "json"),
+    ];
+    let process = Process::start(&[], &settings);
+    let line = process.line();
+    let (_, address) = line.split_once("listening on http://").expect(&line);
+    let address = address.split('"').next().unwrap().parse().unwrap();
+    assert!(process.line().contains("login is open"));
+    let answer = post(address, "/login?token=hunter2", "", "user_id=\"al%0Aice").unwrap();
+    assert_eq!(answer.status, 422);
+    let id = answer.header("x-request-id").expect("an id");
+    let of_request = format!(r#""request_id":"{id}","method":"POST","route":"/login"}}"#);
+    for said in [
+        r#""level":"INFO","event":"login_refused","address":"127.0.0.1","reason":"The user ID must not hold control characters.""#,
+        r#""level":"INFO","event":"answered","status":422,"latency_us":"#,
+    ] {
+        let line = process.line();
+        assert!(line.starts_with("{\"timestamp\":\"2"), "{line}");
+        assert!(line.contains(said), "{said} in {line}");
+        assert!(line.ends_with(&of_request), "{of_request} in {line}");
+        assert!(!line.contains("hunter2"), "{line}");
+    }
 }
 
 #[test]
