@@ -17,10 +17,19 @@ use app::{
     session::{clock::Clock, keys},
 };
 use listenfd::ListenFd;
-use tokio::{net::TcpListener, runtime::Runtime, signal, sync::oneshot};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    runtime::Runtime,
+    signal,
+    sync::oneshot,
+};
 
 const USAGE: &str = "usage: without arguments, the app serves; `generate-key` prints a fresh key; \
                      `hash-password NAME` asks for a password and prints a line for USERS_FILE";
+
+/// How many connections wait until they are accepted. Of more that come in one burst, each would try
+/// again a second later.
+const QUEUE: u32 = 4096;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -125,8 +134,20 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
         inherited.set_nonblocking(true)?;
         return Ok(TcpListener::from_std(inherited)?);
     }
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| format!("BIND_ADDR = {address}: {error}").into())
+    bind(address).map_err(|error| format!("BIND_ADDR = {address}: {error}").into())
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A restart must not wait for the last connections of before.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// Adds the settings of the working folder's `.env`. What the environment already says wins.

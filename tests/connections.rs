@@ -10,7 +10,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -22,7 +22,12 @@ use app::{
     server::{self, Draining, Limits, MAX_HEAD_BYTES},
     session::clock::Clock,
 };
-use common::{FORM, START, config, key, payload, signed};
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, StatusCode, header},
+};
+use common::{FORM, NO_COOKIE, START, TestApp, config, key, payload, request, signed};
+use futures_util::stream;
 use tokio::{net::TcpSocket, runtime::Runtime};
 
 const PATIENT: Limits = Limits {
@@ -257,6 +262,42 @@ fn a_body_that_is_too_large_is_answered_413_and_not_read_to_its_end() {
     assert!(answer.contains("The form is too large."), "{answer}");
     let sent = client.flood(&part);
     assert!(sent < 32 * 1024 * 1024, "{sent} bytes");
+}
+
+/// A byte of a body, as large in memory as what it came with.
+struct Part(u8, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        std::slice::from_ref(&self.0)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_arrives_byte_by_byte_is_held_in_one_piece() {
+    let held = Arc::new(AtomicUsize::new(0));
+    let parts = "user_id=alice".bytes().map(move |byte| {
+        let before = held.fetch_add(1, Ordering::Relaxed);
+        assert!(before <= 1, "{before} parts are held");
+        Ok(Bytes::from_owner(Part(byte, Arc::clone(&held))))
+    });
+    let app = TestApp::new();
+    let login = || request(Method::POST, "/login", NO_COOKIE).header(header::CONTENT_TYPE, FORM);
+    let body = Body::from_stream(stream::iter(parts.clone()));
+    let answer = app.send(login(), body).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+
+    let broken = parts.chain([Err(io::Error::other("gone"))]);
+    let answer = app
+        .send(login(), Body::from_stream(stream::iter(broken)))
+        .await;
+    answer.is(StatusCode::BAD_REQUEST, "The form could not be read.");
 }
 
 #[test]
