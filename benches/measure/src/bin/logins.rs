@@ -15,7 +15,7 @@ use std::{
 };
 
 use app::{
-    AppState,
+    App, AppState,
     config::{Build, Config},
     session::{
         clock::{Clock, Timestamp},
@@ -23,7 +23,7 @@ use app::{
     },
 };
 use argon2::{Argon2, Params, PasswordHasher, password_hash::SaltString};
-use axum::{Router, body::Body, http::Request};
+use axum::{body::Body, http::Request};
 use tower::ServiceExt;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -62,12 +62,12 @@ async fn main() -> Result<()> {
         _ => None,
     })?;
     config.session.store = StoreConfig::Memory;
-    let router = app::app(AppState::open(config, clock)?);
+    let app = app::app(AppState::open(config, clock)?);
 
     let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
     for number in 0..count {
-        wrong.push(refused_after(&router, &format!("user{}", number % 20)).await?);
-        unknown.push(refused_after(&router, &format!("nobody{}", number % 1_000)).await?);
+        wrong.push(refused_after(&app, &format!("user{}", number % 20)).await?);
+        unknown.push(refused_after(&app, &format!("nobody{}", number % 1_000)).await?);
     }
     println!("microseconds    10 %    25 %  median    75 %    90 %    99 %");
     for (name, mut times) in [("wrong password", wrong), ("unknown user", unknown)] {
@@ -87,7 +87,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn refused_after(router: &Router, user_id: &str) -> Result<u128> {
+async fn refused_after(app: &impl App, user_id: &str) -> Result<u128> {
     let request = Request::post("/login")
         .header("host", "localhost")
         .header("content-type", "application/x-www-form-urlencoded")
@@ -95,7 +95,7 @@ async fn refused_after(router: &Router, user_id: &str) -> Result<u128> {
             "user_id={user_id}&password=correct+mule"
         )))?;
     let since = Instant::now();
-    let answer = router.clone().oneshot(request).await?;
+    let answer = app.clone().oneshot(request).await?;
     let micros = since.elapsed().as_micros();
     assert_eq!(answer.status(), 401);
     Ok(micros)
