@@ -62,12 +62,12 @@ async fn main() -> Result<()> {
         _ => None,
     })?;
     config.session.store = StoreConfig::Memory;
-    let router = app::app(AppState::open(config, clock)?);
+    let app = app::app(AppState::open(config, clock)?);
 
     let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
     for number in 0..count {
-        wrong.push(refused_after(&router, &format!("user{}", number % 20)).await?);
-        unknown.push(refused_after(&router, &format!("nobody{}", number % 1_000)).await?);
+        wrong.push(refused_after(&app, &format!("user{}", number % 20)).await?);
+        unknown.push(refused_after(&app, &format!("nobody{}", number % 1_000)).await?);
     }
     println!("microseconds    10 %    25 %  median    75 %    90 %    99 %");
     for (name, mut times) in [("wrong password", wrong), ("unknown user", unknown)] {
