@@ -31,6 +31,10 @@ use crate::{
 const KEYS_RULE: &str = "base64 of at least 64 random bytes, or several separated by commas, newest \
                          first; make one with `cargo run -q -- generate-key`";
 
+/// Why `COOKIE_SECURE=false` is refused; asked again where another listener than `BIND_ADDR`'s is used.
+pub const INSECURE_BEYOND_LOOPBACK: &str =
+    "a release build sends insecure cookies from a loopback BIND_ADDR only";
+
 const ADDRESS_RULE: &str = "an IP address and a port, such as 127.0.0.1:3000";
 
 /// The file of ended sessions, below the working folder, beside its `.env`.
@@ -342,7 +346,7 @@ impl<V: Fn(&'static str) -> Option<String>> Reader<V> {
             ),
             (
                 self.build == Build::Release && !bind_addr.ip().is_loopback(),
-                "a release build sends insecure cookies from a loopback BIND_ADDR only",
+                INSECURE_BEYOND_LOOPBACK,
             ),
         ];
         for (_, reason) in reasons.iter().filter(|(applies, _)| *applies) {

@@ -11,9 +11,9 @@ use std::{
 
 use app::{
     AppState,
-    config::Config,
+    config::{Build, Config, INSECURE_BEYOND_LOOPBACK},
     logging, password,
-    server::{self, Limits},
+    server::{self, Limits, Listener},
     session::{clock::Clock, keys},
 };
 use listenfd::ListenFd;
@@ -74,16 +74,23 @@ fn hash_password(name: &str) -> Result<(), Box<dyn Error>> {
 
 fn serve() -> Result<(), Box<dyn Error>> {
     load_dotenv()?;
+    let inherited = inherited_socket().map_err(|error| format!("LISTEN_FDS: {error}"))?;
     let runtime = Runtime::new()?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let config = Config::from_env()?;
     logging::init(config.log_format, config.log_filter.clone());
-    let done = runtime.block_on(run(config));
+    let done = runtime.block_on(run(config, inherited));
+    drop(entered);
+    // What still ran has said its last.
+    drop(runtime);
     logging::flush();
     done
 }
 
-async fn run(config: Config) -> Result<(), Box<dyn Error>> {
+async fn run(
+    config: Config,
+    inherited: Option<std::net::TcpListener>,
+) -> Result<(), Box<dyn Error>> {
     // Before anybody can know that the app runs, so that a signal is never missed.
     let mut signals = Signals::new()?;
     let bind_addr = config.bind_addr;
@@ -91,9 +98,14 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let metrics_addr = config.metrics_addr;
     let delay = config.shutdown_delay;
     let (ephemeral_key, open) = (config.ephemeral_key, config.credentials.is_none());
+    let secure = config.session.secure;
     let state = AppState::open(config, Clock::system())?;
-    let listener = listen(bind_addr).await?;
-    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let listener = listen(bind_addr, inherited)?;
+    let address = listener.socket.local_addr()?;
+    if !secure && Build::CURRENT == Build::Release && !address.ip().is_loopback() {
+        return Err(format!("COOKIE_SECURE = \"false\": {INSECURE_BEYOND_LOOPBACK}").into());
+    }
+    tracing::info!("listening on http://{address}");
     if ephemeral_key {
         tracing::warn!(
             "SESSION_KEYS is not set: sessions end with this process; to keep them, run \
@@ -127,14 +139,32 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The socket that a service manager has opened for us, where it did: what waits there outlives this
-/// process. Otherwise one of our own.
-async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
-    if let Some(inherited) = ListenFd::from_env().take_tcp_listener(0)? {
-        inherited.set_nonblocking(true)?;
-        return Ok(TcpListener::from_std(inherited)?);
+/// The socket that a service manager has opened for us, if it did: what waits there outlives this
+/// process. Asked before there are threads, because it takes its variables out of the environment.
+fn inherited_socket() -> io::Result<Option<std::net::TcpListener>> {
+    let mut sockets = ListenFd::from_env();
+    if sockets.len() > 1 {
+        return Err(io::Error::other(
+            "there are several sockets, and one is served",
+        ));
     }
-    bind(address).map_err(|error| format!("BIND_ADDR = {address}: {error}").into())
+    sockets.take_tcp_listener(0)
+}
+
+fn listen(
+    address: SocketAddr,
+    inherited: Option<std::net::TcpListener>,
+) -> Result<Listener, Box<dyn Error>> {
+    if let Some(inherited) = inherited {
+        inherited.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(inherited)?;
+        return Ok(Listener {
+            socket,
+            shared: true,
+        });
+    }
+    let bound = bind(address).map_err(|error| format!("BIND_ADDR = {address}: {error}"))?;
+    Ok(bound.into())
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -36,7 +36,12 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, filter::Targets, layer::Context, registry::LookupSpan};
 
-use crate::{AppState, error::Error, password::Passwords};
+use crate::{
+    AppState,
+    error::Error,
+    password::Passwords,
+    server::{self, Draining, Limits},
+};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -68,7 +73,16 @@ pub async fn serve(address: SocketAddr, state: &AppState) -> Result<(), String> 
     let routes = Router::new()
         .route("/metrics", get(scrape))
         .with_state(state.0.passwords.clone());
-    tokio::spawn(async { axum::serve(listener, routes).await });
+    // For those who scrape, who are few.
+    let limits = Limits {
+        connections: 16,
+        ..Limits::default()
+    };
+    let draining = Draining::default();
+    let (delay, never) = (Duration::ZERO, std::future::pending());
+    tokio::spawn(server::serve(
+        listener, routes, limits, draining, delay, never,
+    ));
     Ok(())
 }
 

@@ -133,17 +133,18 @@ impl Passwords {
             let _place = place;
             verify(&password_hash, &password)
         });
-        let matches = matches.await.map_err(Error::internal)??;
+        let matches = matches.await.map_err(Error::internal)?;
+        let matches = matches.map_err(Error::internal)?;
         Ok((!(matches && exists)).then_some(Refusal::Wrong))
     }
 }
 
-fn verify(password_hash: &str, password: &str) -> Result<bool, Error> {
-    let hash = PasswordHash::new(password_hash).map_err(Error::internal)?;
+fn verify(password_hash: &str, password: &str) -> argon2::password_hash::Result<bool> {
+    let hash = PasswordHash::new(password_hash)?;
     match Argon2::default().verify_password(password.as_bytes(), &hash) {
         Ok(()) => Ok(true),
         Err(argon2::password_hash::Error::Password) => Ok(false),
-        Err(error) => Err(Error::internal(error)),
+        Err(error) => Err(error),
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{AbortHandle, Id, JoinSet},
-    time::{interval, sleep, timeout},
+    time::{interval, sleep, sleep_until, timeout},
 };
 
 use crate::App;
@@ -56,7 +56,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long a request's head may take to arrive, from its first byte.
     pub head: Duration,
-    /// How long a connection may be silent between two requests. Longer than the 60 seconds after
+    /// How long a connection may be silent: between two requests, or while the client takes nothing of
+    /// an answer or the app adds nothing to it. Longer than the 60 seconds after
     /// which most proxies close theirs: who closes last may lose a request that is on its way.
     pub idle: Duration,
     /// How long a connection is kept after its last answer, for what is still on its way from the
@@ -95,11 +96,26 @@ impl Draining {
     }
 }
 
+/// What connections come in by.
+pub struct Listener {
+    /// Where they do.
+    pub socket: TcpListener,
+    /// Whether somebody else has it too, so that what waits in its queue is there after us.
+    pub shared: bool,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        let shared = false;
+        Self { socket, shared }
+    }
+}
+
 /// Serves `app` on `listener` until `shutdown` is ready. Then drains: for `delay` new connections are
 /// still taken, so that whoever asks for readiness has time to notice; after that, what is under way
 /// is finished, within `limits.grace`.
 pub async fn serve<A>(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     app: A,
     limits: Limits,
     draining: Draining,
@@ -108,9 +124,11 @@ pub async fn serve<A>(
 ) where
     A: App,
 {
+    let Listener { socket, shared } = listener.into();
     let mut connections = Connections::default();
     let places = Arc::new(Semaphore::new(limits.connections));
-    let mut look = interval(TICK.min(limits.head / 2));
+    let mut look = interval(TICK.min(limits.head / 2).min(limits.linger));
+    let mut resume = Instant::now();
     let stop = async {
         shutdown.await;
         draining.begin();
@@ -122,20 +140,31 @@ pub async fn serve<A>(
             () = &mut stop => break,
             _ = look.tick() => connections.close_slow(&limits, limits.idle),
             Some(ended) = connections.tasks.join_next_with_id() => connections.forget(ended),
-            (place, stream, peer) = accept(&listener, &places) => {
-                connections.open(stream, peer, place, &app, &draining);
+            accepted = accept(&socket, &places, resume) => match accepted {
+                Ok((place, stream, peer)) => {
+                    connections.open(stream, peer, place, &app, &draining);
+                }
+                Err(error) => {
+                    tracing::error!(event = "not_accepted", %error);
+                    resume = Instant::now() + PAUSE;
+                }
             }
         }
     }
-    // The system would reset what is in the queue. It is asked without the runtime, which hears of a
-    // connection later than the client does.
-    if let Ok(listener) = listener.into_std() {
+    // The system would reset what is in a queue of ours alone. It is asked without the runtime, which
+    // hears of a connection later than the client does.
+    if let Ok(socket) = socket.into_std()
+        && !shared
+    {
         for _ in 0..limits.connections {
-            let Ok((stream, peer)) = listener.accept() else {
-                break;
-            };
-            if let Ok(stream) = unblocked(stream) {
-                connections.open(stream, peer, None, &app, &draining);
+            match socket.accept() {
+                Ok((stream, peer)) => {
+                    if let Ok(stream) = unblocked(stream) {
+                        connections.open(stream, peer, None, &app, &draining);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {}
             }
         }
     }
@@ -150,14 +179,17 @@ pub async fn serve<A>(
     }
 }
 
+/// The next connection, not before `resume`, and as soon as there is a place for it.
 async fn accept(
-    listener: &TcpListener,
+    socket: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
+    resume: Instant,
+) -> io::Result<(Option<OwnedSemaphorePermit>, TcpStream, SocketAddr)> {
+    sleep_until(resume.into()).await;
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => return (place, stream, peer),
+        match socket.accept().await {
+            Ok((stream, peer)) => return Ok((place, stream, peer)),
             // The client has gone already.
             Err(error)
                 if matches!(
@@ -166,10 +198,7 @@ async fn accept(
                         | io::ErrorKind::ConnectionAborted
                         | io::ErrorKind::ConnectionReset
                 ) => {}
-            Err(error) => {
-                tracing::error!(event = "not_accepted", %error);
-                sleep(PAUSE).await;
-            }
+            Err(error) => return Err(error),
         }
     }
 }
@@ -305,6 +334,7 @@ async fn connection<A>(
         .max_buf_size(MAX_HEAD_BYTES * 2)
         .writev(false)
         .serve_connection(io, service)
+        // For a WebSocket of yours: from the upgrade on its handler has it, and no limit here holds it.
         .with_upgrades()
         .await;
     if let Err(error) = ended {
@@ -356,6 +386,13 @@ impl Progress {
             self.enter(Phase::Head);
         }
     }
+
+    /// An answer that goes out in parts is no silence.
+    fn wrote(&self) {
+        if let Phase::Idle | Phase::Head = Phase::of(self.now()) {
+            self.enter(Phase::Idle);
+        }
+    }
 }
 
 /// A stream that tells when something arrives.
@@ -387,7 +424,11 @@ impl AsyncWrite for Watch {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if polled.is_ready() {
+            self.progress.wrote();
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,17 +17,19 @@ use std::{
 };
 
 use app::{
-    AppState,
+    App, AppState,
     config::Build,
     server::{self, Draining, Limits, MAX_HEAD_BYTES},
     session::clock::Clock,
 };
 use axum::{
+    Router,
     body::{Body, Bytes},
     http::{Method, StatusCode, header},
+    routing::get,
 };
 use common::{FORM, NO_COOKIE, START, TestApp, config, key, payload, request, signed};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::{net::TcpSocket, runtime::Runtime};
 
 const PATIENT: Limits = Limits {
@@ -57,6 +59,11 @@ impl Server {
     fn start_at(limits: Limits, clock: Clock) -> Self {
         let runtime = Runtime::new().unwrap();
         let state = AppState::open(config(Build::Debug, &[]), clock).unwrap();
+        let (app, draining) = (app::app(state), Draining::default());
+        Self::serve(app, limits, draining, runtime)
+    }
+
+    fn serve(app: impl App, limits: Limits, draining: Draining, runtime: Runtime) -> Self {
         let listener = runtime.block_on(async {
             let socket = TcpSocket::new_v4().unwrap();
             // With little room in the system's buffers, what a client does not take is soon ours.
@@ -65,7 +72,6 @@ impl Server {
             socket.listen(100).unwrap()
         });
         let address = listener.local_addr().unwrap();
-        let (app, draining) = (app::app(state), Draining::default());
         let served = server::serve(listener, app, limits, draining, Duration::ZERO, pending());
         runtime.spawn(served);
         Self {
@@ -353,6 +359,32 @@ fn a_client_that_takes_no_answers_is_not_read_from_and_closed_in_the_set_time() 
     let sent = client.flood(ASK.repeat(1000).as_bytes());
     assert!(sent < 32 * 1024 * 1024, "{sent} bytes");
     server.connect().is_served();
+}
+
+#[test]
+fn an_answer_that_goes_out_in_parts_is_no_silence() {
+    let part = || async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Ok::<_, io::Error>("part")
+    };
+    let parts = move || async move {
+        Body::from_stream(stream::repeat(()).take(20).then(move |()| part()))
+    };
+    let app = Router::new().route("/parts", get(parts));
+    let limits = Limits {
+        head: Duration::from_millis(200),
+        idle: Duration::from_millis(400),
+        ..PATIENT
+    };
+    let server = Server::serve(app, limits, Draining::default(), Runtime::new().unwrap());
+    for behind in ["", "GET /parts HTTP/1.1\r\n"] {
+        let mut client = server.connect();
+        client.send(format!(
+            "GET /parts HTTP/1.1\r\nHost: localhost\r\n\r\n{behind}"
+        ));
+        let answer = client.rest();
+        assert_eq!(answer.matches("part").count(), 20, "{answer}");
+    }
 }
 
 #[test]

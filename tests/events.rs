@@ -8,15 +8,23 @@ use std::{
     cell::RefCell,
     io::{self, Write},
     sync::Once,
+    time::Duration,
 };
 
 use app::{
     defaults::{COOKIE_NAME, SESSION_MAX_AGE},
     logging::{self, LogFormat},
 };
-use axum::http::{Method, StatusCode};
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, StatusCode},
+};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use common::{Answer, NO_COOKIE, TestApp, form, key, opened, payload, request, signed, value};
+use common::{
+    Answer, FORM, NO_COOKIE, TestApp, form, key, opened, payload, request, signed, value,
+};
+use futures_util::stream;
+use tokio::time::timeout;
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     util::SubscriberInitExt,
@@ -205,6 +213,24 @@ async fn nobody_can_write_a_log_line_or_a_request_id_of_their_own() {
         &[r#""login" user_id="alice\u{2028}\"} event=\"logout\" \u{202e}""#],
     );
     assert!(!log.contains("claimed"), "{log}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_wait_for_its_answer_leaves_a_line() {
+    start_log();
+    let app = TestApp::new();
+    let request = request(Method::POST, "/login", NO_COOKIE).header("content-type", FORM);
+    let never = Body::from_stream(stream::pending::<io::Result<Bytes>>());
+    let answer = timeout(Duration::from_millis(20), app.send(request, never)).await;
+    assert!(answer.is_err());
+    let log = take_log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("event=\"abandoned\""));
+    assert!(
+        line.is_some_and(|line| line.ends_with("method=POST route=\"/login\"")),
+        "{log}"
+    );
 }
 
 #[tokio::test]

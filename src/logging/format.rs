@@ -209,11 +209,11 @@ where
         };
         writer.write_str(open)?;
         let of_request = |current: &Current| {
-            // Neither a method nor a route has a character that JSON would escape.
+            // A method has no character that JSON would escape; a route of yours might.
             let (id, method, route) = (&current.id, &current.method, current.route());
             write!(
                 writer,
-                ",\"request_id\":\"{id}\",\"method\":\"{method}\",\"route\":\"{route}\""
+                ",\"request_id\":\"{id}\",\"method\":\"{method}\",\"route\":{route:?}"
             )
         };
         CURRENT.try_with(of_request).unwrap_or(Ok(()))?;

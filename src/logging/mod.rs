@@ -1,7 +1,8 @@
 //! What is logged, and how.
 //!
 //! Every line about a request ends with what identifies it, so that handlers log with `tracing`'s
-//! macros and name nothing of it. A span would do the same for as much as checking a session costs.
+//! macros and name nothing of it. A span would do the same for as much as checking a session costs;
+//! spans of your own are not written.
 
 mod format;
 mod output;
@@ -132,7 +133,9 @@ pub(crate) fn log_request(
     answer: impl Future<Output = Response>,
 ) -> impl Future<Output = Result<Response, Infallible>> {
     CURRENT.scope(current, async move {
+        let mut unanswered = Unanswered(true);
         let mut answer = answer.await;
+        unanswered.0 = false;
         CURRENT.with(|current| {
             if let Ok(id) = HeaderValue::from_str(&current.id) {
                 answer.headers_mut().insert(REQUEST_ID, id);
@@ -148,6 +151,17 @@ pub(crate) fn log_request(
         });
         Ok(answer)
     })
+}
+
+/// Says that a client was gone before it could be answered.
+struct Unanswered(bool);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if self.0 {
+            tracing::info!(event = "abandoned");
+        }
+    }
 }
 
 /// Notes the route for the lines that follow, once the router has found it.

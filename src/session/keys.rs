@@ -105,8 +105,7 @@ impl SessionKeys {
     /// The value inside `signed`, if one of the keys signed it.
     pub(super) fn verify<'a>(&self, signed: &'a str) -> Option<Opened<'a>> {
         let (signature, value) = signed.split_at_checked(SIGNATURE)?;
-        // What the decoder may need before it has seen the padding.
-        let mut bytes = [0; SIGNATURE / 4 * 3];
+        let mut bytes = [0; 32];
         let length = BASE64_STANDARD.decode_slice(signature, &mut bytes).ok()?;
         let signature = bytes.get(..length)?;
         let signed_by = |key: &Hmac<Sha256>| {
