@@ -34,7 +34,7 @@ pub use self::output::flush;
 use crate::READY_PATH;
 
 /// Names a request in the answer and in every log line about it.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the lines about answers say where in the code they are from.
 const ANSWERED: &str = "app::answered";

@@ -4,9 +4,7 @@
 //! the parameters were raised at some time.
 
 use std::{
-    env,
-    error::Error,
-    fs,
+    env, fs,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,12 +22,8 @@ use app::{
 };
 use argon2::{Argon2, Params, PasswordHasher, password_hash::SaltString};
 use axum::{body::Body, http::Request};
+use measure::{KEY, Result};
 use tower::ServiceExt;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-const KEY: &str =
-    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

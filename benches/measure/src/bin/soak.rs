@@ -9,9 +9,7 @@
 //! its first third, and 128 bytes for each logout in between, which the store has to remember.
 
 use std::{
-    env,
-    error::Error,
-    fs,
+    env, fs,
     io::{self, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::OwnedFd,
@@ -26,12 +24,11 @@ use std::{
 };
 
 use http::{Connection, PATIENCE, Reply, get};
+use measure::Result;
 
-#[allow(dead_code)]
+#[expect(dead_code, reason = "the rest is for the app's tests")]
 #[path = "../../../../tests/common/process/http.rs"]
 mod http;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const CLIENTS: usize = 32;
 /// How long all is well between two faults, and how long the store is away.

@@ -6,9 +6,7 @@
 //! themselves, in a file in that folder, and prints its size; and the memory of a million that have not ended.
 
 use std::{
-    env,
-    error::Error,
-    fs,
+    env, fs,
     hint::black_box,
     path::Path,
     sync::{
@@ -26,8 +24,7 @@ use app::{
         revocation::{Revocations, StoreConfig},
     },
 };
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use measure::Result;
 
 const USAGE: &str = "usage: store check COUNT | compare REDIS_URL | grow FOLDER";
 const START: Timestamp = Timestamp(1_795_478_400_000);
