@@ -333,6 +333,9 @@ async fn connection<A>(
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(MAX_HEAD_BYTES)
         .writev(false)
+        // Whoever has sent the request may close that side. It also saves looking out for that while
+        // the app answers, for which hyper takes a new buffer of 8 KiB every time.
+        .half_close(true)
         .serve_connection(io, service)
         // For a WebSocket of yours: from the upgrade on its handler has it, and no limit here holds it.
         .with_upgrades()

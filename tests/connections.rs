@@ -7,7 +7,7 @@ mod common;
 use std::{
     future::pending,
     io::{self, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -233,6 +233,23 @@ fn a_connection_beyond_the_set_number_waits_and_is_served_as_soon_as_another_one
     third.waits_at_most(SLACK);
     third.is_answered();
     second.is_served();
+}
+
+#[test]
+fn a_client_that_closes_its_side_after_the_request_is_answered() {
+    let slowly = get(async || {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        "done"
+    });
+    let routes = Router::new().route("/", slowly);
+    let (draining, runtime) = (Draining::default(), Runtime::new().unwrap());
+    let server = Server::serve(routes, PATIENT, draining, runtime);
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    let answer = client.rest();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\ndone"), "{answer}");
 }
 
 #[test]
