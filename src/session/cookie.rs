@@ -1,6 +1,6 @@
 //! The session cookie on the wire: read from `Cookie`, written to `Set-Cookie`.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use axum::{
     http::{
@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponseParts, ResponseParts},
 };
 use axum_extra::extract::cookie::Cookie;
+use memchr::memchr;
 
 use crate::{
     defaults::{COOKIE_NAME, SAME_SITE},
@@ -21,17 +22,27 @@ use crate::{
 /// Reads bytes, because a strange byte in another cookie must not hide ours, and compares the name
 /// undecoded: `__%48ost-id` is not `__Host-id` (CVE-2020-8184 was that).
 pub fn session_values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(|pair| {
-            let value = pair
-                .trim_ascii_start()
-                .strip_prefix(COOKIE_NAME.as_bytes())?;
-            let value = value.strip_prefix(b"=")?.trim_ascii_end();
-            std::str::from_utf8(value).ok()
-        })
+    let lines = headers.get_all(COOKIE).iter();
+    lines.flat_map(|line| values_in(line.as_bytes()))
+}
+
+fn values_in(mut line: &[u8]) -> impl Iterator<Item = &str> {
+    let pairs = iter::from_fn(move || {
+        if line.is_empty() {
+            return None;
+        }
+        let end = memchr(b';', line).unwrap_or(line.len());
+        let (pair, rest) = line.split_at(end);
+        line = rest.get(1..).unwrap_or_default();
+        Some(pair)
+    });
+    pairs.filter_map(|pair| {
+        let value = pair
+            .trim_ascii_start()
+            .strip_prefix(COOKIE_NAME.as_bytes())?;
+        let value = value.strip_prefix(b"=")?.trim_ascii_end();
+        std::str::from_utf8(value).ok()
+    })
 }
 
 /// A change of the session cookie, to be returned with an answer.
