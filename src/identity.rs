@@ -6,11 +6,11 @@ use axum::{
     Json,
     extract::FromRequestParts,
     http::{
-        HeaderMap,
+        HeaderMap, HeaderName, HeaderValue,
         header::{ACCEPT, VARY},
         request::Parts,
     },
-    response::{IntoResponse, Response},
+    response::IntoResponse,
 };
 use serde::Serialize;
 
@@ -24,8 +24,14 @@ struct Identity<'a> {
     expires_at: Option<String>,
 }
 
+/// What an answer in either form depends on.
+const VARIES: [(HeaderName, HeaderValue); 1] = [(VARY, HeaderValue::from_static("accept"))];
+
 /// Says who is logged in. Without a session the extractor answers 401.
-pub async fn current_user(session: Session, PrefersJson(json): PrefersJson) -> (Session, Response) {
+pub async fn current_user(
+    session: Session,
+    PrefersJson(json): PrefersJson,
+) -> (Session, impl IntoResponse) {
     let user_id = session.user_id();
     let answer = if json {
         let expires_at = session.expires_at().to_rfc3339();
@@ -35,9 +41,9 @@ pub async fn current_user(session: Session, PrefersJson(json): PrefersJson) -> (
         })
         .into_response()
     } else {
-        format!("Logged in as {user_id}").into_response()
+        ["Logged in as ", user_id].concat().into_response()
     };
-    (session, ([(VARY, "accept")], answer).into_response())
+    (session, (VARIES, answer))
 }
 
 /// Whether the client asks for JSON.

@@ -191,11 +191,12 @@ pub fn app(state: AppState) -> impl App {
     // every request.
     service_fn(move |request| {
         let current = Current::of(&request);
-        // tower-http has layers for both, which wrap the body and set an alarm for every request.
-        let answer = AssertUnwindSafe(routes.call(request)).catch_unwind();
-        let answer = timeout(REQUEST_TIMEOUT, answer);
+        // Boxed, because what follows moves it several times, and it is large.
+        let answer = Box::pin(routes.call(request));
         let headers = Arc::clone(&headers);
         logging::log_request(current, async move {
+            // tower-http has layers for both, which wrap the body and set an alarm for every request.
+            let answer = timeout(REQUEST_TIMEOUT, AssertUnwindSafe(answer).catch_unwind());
             let answer = match answer.await {
                 Ok(Ok(Ok(answer))) => answer,
                 Ok(Err(panic)) => Error::panicked(panic),

@@ -9,18 +9,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use time::OffsetDateTime;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    field::RecordFields,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
 
 use super::{CURRENT, Current};
+use crate::session::clock::Timestamp;
 
 /// The time, the level, where in the code, what happened, and in which request.
 pub(super) struct Text {
@@ -35,125 +34,110 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
         let (level, colour) = match *metadata.level() {
-            Level::ERROR => ("ERROR", "\x1b[31m"),
-            Level::WARN => (" WARN", "\x1b[33m"),
-            Level::INFO => (" INFO", "\x1b[32m"),
-            Level::DEBUG => ("DEBUG", "\x1b[34m"),
-            Level::TRACE => ("TRACE", "\x1b[35m"),
+            Level::ERROR => ("ERROR ", "\x1b[31m"),
+            Level::WARN => (" WARN ", "\x1b[33m"),
+            Level::INFO => (" INFO ", "\x1b[32m"),
+            Level::DEBUG => ("DEBUG ", "\x1b[34m"),
+            Level::TRACE => ("TRACE ", "\x1b[35m"),
         };
-        write_time(&mut writer)?;
+        let mut line = String::with_capacity(USUAL_BYTES);
+        push_time(&mut line);
+        line.push(' ');
         if self.colours {
-            write!(writer, " {colour}{level}\x1b[0m ")?;
-        } else {
-            writer.write_char(' ')?;
-            writer.write_str(level)?;
-            writer.write_char(' ')?;
+            line.push_str(colour);
         }
-        writer.write_str(metadata.target())?;
-        writer.write_str(": ")?;
-        context.format_fields(writer.by_ref(), event)?;
-        let of_request = |current: &Current| {
-            writer.write_str(" request_id=\"")?;
-            writer.write_str(&current.id)?;
-            writer.write_str("\" method=")?;
-            writer.write_str(current.method.as_str())?;
-            writer.write_str(" route=")?;
-            write_quoted(&mut writer, current.route())
-        };
-        CURRENT.try_with(of_request).unwrap_or(Ok(()))?;
-        writer.write_char('\n')
+        line.push_str(level);
+        if self.colours {
+            line.push_str("\x1b[0m");
+        }
+        line.push_str(metadata.target());
+        line.push(':');
+        event.record(&mut Fields(&mut line));
+        let _ = CURRENT.try_with(|current| {
+            line.push_str(" request_id=\"");
+            line.push_str(&current.id);
+            line.push_str("\" method=");
+            line.push_str(current.method.as_str());
+            line.push_str(" route=");
+            push_quoted(&mut line, current.route());
+        });
+        line.push('\n');
+        writer.write_str(&line)
     }
 }
 
-/// The fields of a line, as `name=value`; a message has no name.
-pub(super) struct TextFields;
+/// How long most lines are at most; for a longer one its buffer grows.
+const USUAL_BYTES: usize = 256;
 
-impl<'w> FormatFields<'w> for TextFields {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut visitor = Visitor {
-            writer,
-            separator: "",
-            result: Ok(()),
-        };
-        fields.record(&mut visitor);
-        visitor.result
+/// Adds the fields of a line, as `name=value`; a message has no name.
+struct Fields<'a>(&'a mut String);
+
+impl Fields<'_> {
+    fn begin(&mut self, field: &Field) {
+        self.0.push(' ');
+        if field.name() != "message" {
+            self.0.push_str(field.name());
+            self.0.push('=');
+        }
     }
 }
 
-struct Visitor<'w> {
-    writer: Writer<'w>,
-    separator: &'static str,
-    result: fmt::Result,
-}
-
-impl<'w> Visitor<'w> {
-    fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'w>) -> fmt::Result) {
-        let separator = std::mem::replace(&mut self.separator, " ");
-        let write = || {
-            self.writer.write_str(separator)?;
-            if field.name() != "message" {
-                self.writer.write_str(field.name())?;
-                self.writer.write_char('=')?;
-            }
-            value(&mut self.writer)
-        };
-        self.result = self.result.and_then(|()| write());
-    }
-}
-
-impl Visit for Visitor<'_> {
+impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.field(field, |writer| write_quoted(writer, value));
+        self.begin(field);
+        push_quoted(self.0, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.field(field, |writer| {
-            writer.write_str(itoa::Buffer::new().format(value))
-        });
+        self.begin(field);
+        self.0.push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.field(field, |writer| write!(Printable(writer), "{value:?}"));
+        self.begin(field);
+        // A `String` takes whatever is written to it.
+        let _ = write!(Printable(self.0), "{value:?}");
     }
 }
 
-/// Writes what `Debug` does, at once where there is nothing to escape.
-fn write_quoted(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+/// Adds what `Debug` writes, at once where there is nothing to escape.
+fn push_quoted(line: &mut String, text: &str) {
     if text
         .bytes()
         .all(|byte| matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\'))
     {
-        writer.write_char('"')?;
-        writer.write_str(text)?;
-        writer.write_char('"')
+        line.push('"');
+        line.push_str(text);
+        line.push('"');
     } else {
-        write!(writer, "{text:?}")
+        let _ = write!(line, "{text:?}");
     }
 }
 
 /// Writes what would begin a line, or move a terminal's cursor, as an escape.
-struct Printable<'a, 'w>(&'a mut Writer<'w>);
+struct Printable<'a>(&'a mut String);
 
-impl Write for Printable<'_, '_> {
+impl Write for Printable<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|character| {
+        for character in text.chars() {
             if character.is_control() {
-                write!(self.0, "{}", character.escape_default())
+                self.0.extend(character.escape_default());
             } else {
-                self.0.write_char(character)
+                self.0.push(character);
             }
-        })
+        }
+        Ok(())
     }
 }
 
-/// Writes the moment in the form of RFC 3339, in microseconds of UTC.
-fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
+/// Adds the moment in the form of RFC 3339, in microseconds of UTC.
+fn push_time(line: &mut String) {
     thread_local! {
         /// A second, and all of its text but the fraction: lines come in thousands a second.
         static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
@@ -162,28 +146,19 @@ fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
     let now = now.unwrap_or(Duration::ZERO);
     SECOND.with_borrow_mut(|(second, text)| {
         if *second != now.as_secs() || text.is_empty() {
-            let moment = i64::try_from(now.as_secs())
-                .ok()
-                .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-            let moment = moment.unwrap_or(OffsetDateTime::UNIX_EPOCH);
             *second = now.as_secs();
-            text.clear();
-            write!(
-                text,
-                "{}T{:02}:{:02}:{:02}",
-                moment.date(),
-                moment.hour(),
-                moment.minute(),
-                moment.second()
-            )?;
+            let moment = Timestamp(0) + Duration::from_secs(*second);
+            // Without its `Z`.
+            *text = moment.to_rfc3339().unwrap_or_default();
+            text.pop();
         }
-        writer.write_str(text)?;
-        // With a digit in front, which becomes the point, the zeros are not lost.
-        let micros = 1_000_000 + now.subsec_micros();
-        writer.write_char('.')?;
-        writer.write_str(&itoa::Buffer::new().format(micros)[1..])?;
-        writer.write_char('Z')
-    })
+        line.push_str(text);
+    });
+    // With a digit in front, which becomes the point, the zeros are not lost.
+    let micros = 1_000_000 + now.subsec_micros();
+    line.push('.');
+    line.push_str(&itoa::Buffer::new().format(micros)[1..]);
+    line.push('Z');
 }
 
 /// The object that `tracing-subscriber` writes, with the request's fields at its end.

@@ -67,10 +67,7 @@ where
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match format {
-        LogFormat::Text => layer
-            .fmt_fields(format::TextFields)
-            .event_format(format::Text { colours })
-            .boxed(),
+        LogFormat::Text => layer.event_format(format::Text { colours }).boxed(),
         LogFormat::Json => layer
             .json()
             .flatten_event(true)
@@ -153,7 +150,7 @@ pub(crate) fn log_request(
     })
 }
 
-/// Says that a client was gone before it could be answered.
+/// Says that nobody is answered any more: the client is gone, or the process ends.
 struct Unanswered(bool);
 
 impl Drop for Unanswered {
