@@ -79,8 +79,8 @@ impl Payload {
     /// Reads what [`Display`](fmt::Display) wrote, in that one spelling only. `None` for anything
     /// else: made for another cookie, by another version of this format, or by nobody.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut fields = text.split(':');
-        if fields.next()? != VERSION || fields.next()? != COOKIE_NAME {
+        let mut fields = text.as_bytes().split(|byte| *byte == b':');
+        if fields.next()? != VERSION.as_bytes() || fields.next()? != COOKIE_NAME.as_bytes() {
             return None;
         }
         let payload = Self {
@@ -108,11 +108,12 @@ impl fmt::Display for Payload {
     }
 }
 
-fn parse_time(field: &str) -> Option<Timestamp> {
-    let canonical = matches!(field.as_bytes(), [b'0'] | [b'1'..=b'9', ..]);
-    canonical.then(|| field.parse().map(Timestamp).ok())?
+fn parse_time(field: &[u8]) -> Option<Timestamp> {
+    let canonical = matches!(field, [b'0'] | [b'1'..=b'9', ..]);
+    let digits = std::str::from_utf8(field).ok().filter(|_| canonical)?;
+    digits.parse().map(Timestamp).ok()
 }
 
-fn parse_user_id(field: &str) -> Option<String> {
+fn parse_user_id(field: &[u8]) -> Option<String> {
     String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(field).ok()?).ok()
 }
