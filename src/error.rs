@@ -7,7 +7,6 @@ use axum::{
     http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use tower_http::csrf::ProtectionError;
 
 use crate::{
     pages::{self, LoginForm},
@@ -116,12 +115,6 @@ impl Error {
             Self::StoreAway => Some(STORE_RETRY_AFTER),
             _ => None,
         }
-    }
-
-    /// The answer to a request that the cross-origin check refused.
-    pub fn cross_origin(_: ProtectionError) -> Response {
-        tracing::warn!(event = "cross_origin_refused");
-        Self::CrossOrigin.into_response()
     }
 
     /// The answer to a request whose handler panicked. The panic itself went to standard error.

@@ -24,26 +24,27 @@ const HSTS: &str = "max-age=31536000";
 /// How many headers an answer has, with its own and the request's id; for more its map grows.
 const EXPECTED: usize = 12;
 
-/// What every answer carries, unless it says otherwise itself; with `hsts`, also that browsers should
-/// keep to HTTPS.
+/// What every answer carries; with `hsts`, also that browsers should keep to HTTPS.
 pub(crate) fn of_every_answer(hsts: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(EXPECTED);
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(CONTENT_SECURITY_POLICY, CONTENT_SECURITY);
     set(X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(REFERRER_POLICY, REFERRER);
-    // Most answers depend on the session; the few that do not say so themselves.
-    set(CACHE_CONTROL, "no-store");
     if hsts {
         set(STRICT_TRANSPORT_SECURITY, HSTS);
     }
     headers
 }
 
-/// Adds to the answer what it does not have yet of `headers`.
+/// Adds to the answer what it does not have yet of `headers`. Most answers depend on the session and
+/// are not to be stored; the few that do not say so themselves.
 pub(crate) fn complete(mut answer: Response, headers: &HeaderMap) -> Response {
     // A copy of a map is cheaper than to insert each of its headers.
     let own = std::mem::replace(answer.headers_mut(), headers.clone());
-    answer.headers_mut().extend(own);
+    let all = answer.headers_mut();
+    all.extend(own);
+    all.entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     answer
 }

@@ -5,11 +5,7 @@ use std::convert::Infallible;
 use axum::{
     Json,
     extract::FromRequestParts,
-    http::{
-        HeaderMap, HeaderName, HeaderValue,
-        header::{ACCEPT, VARY},
-        request::Parts,
-    },
+    http::{HeaderMap, header::ACCEPT, request::Parts},
     response::IntoResponse,
 };
 use serde::Serialize;
@@ -23,9 +19,6 @@ struct Identity<'a> {
     /// When the session ends, in the form of RFC 3339.
     expires_at: Option<String>,
 }
-
-/// What an answer in either form depends on.
-const VARIES: [(HeaderName, HeaderValue); 1] = [(VARY, HeaderValue::from_static("accept"))];
 
 /// Says who is logged in. Without a session the extractor answers 401.
 pub async fn current_user(
@@ -43,7 +36,7 @@ pub async fn current_user(
     } else {
         ["Logged in as ", user_id].concat().into_response()
     };
-    (session, (VARIES, answer))
+    (session, answer)
 }
 
 /// Whether the client asks for JSON.

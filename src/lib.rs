@@ -32,14 +32,15 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, FromRef, Request, State},
+    http::HeaderMap,
     middleware::map_request,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use futures_util::{FutureExt, StreamExt, stream};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tower::{Service, ServiceBuilder, service_fn};
-use tower_http::csrf::CsrfLayer;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::{
     client_address::TrustedProxies,
@@ -130,27 +131,8 @@ impl FromRef<AppState> for TrustedProxies {
     }
 }
 
-/// What [`app`] makes: answers requests, and never fails to.
-pub trait App:
-    Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<S> App for S where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
-
 /// The whole app: routes, then layers.
-pub fn app(state: AppState) -> impl App {
+pub fn app(state: AppState) -> Router {
     let mut routes = Router::new()
         .route("/", get(pages::start_page))
         .route(
@@ -177,31 +159,44 @@ pub fn app(state: AppState) -> impl App {
 
     let headers = Arc::new(headers::of_every_answer(state.0.hsts));
     let cross_origin = state.0.cross_origin.clone();
-    // The first layer sees a request first.
+    // The first layer sees a request first. All in one, because the router boxes each that it is given,
+    // and copies the box for every request.
     let layers = ServiceBuilder::new()
-        .map_request(logging::note_route)
-        .layer(cross_origin.with_rejection_response(Error::cross_origin));
-    let mut routes = routes
+        .layer_fn(move |inner| answer(inner, Arc::clone(&headers)))
+        .layer(cross_origin.with_rejection_response(|_| Error::CrossOrigin.into_response()));
+    routes
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(layers)
-        .with_state(state);
+        .with_state(state)
+}
 
-    // Around the router, and not within it: each route would have a boxed copy of every layer made for
-    // every request.
+/// Answers in every case, in time, with all headers and a line in the log.
+fn answer<S>(
+    mut inner: S,
+    headers: Arc<HeaderMap>,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone,
+{
     service_fn(move |request| {
         let current = Current::of(&request);
-        // Boxed, because what follows moves it several times, and it is large.
-        let answer = Box::pin(routes.call(request));
+        let deadline = current.begun() + REQUEST_TIMEOUT;
+        // Boxed, because what follows holds it several times, and it is large.
+        let answer = Box::pin(inner.call(request));
         let headers = Arc::clone(&headers);
         logging::log_request(current, async move {
             // tower-http has layers for both, which wrap the body and set an alarm for every request.
-            let answer = timeout(REQUEST_TIMEOUT, AssertUnwindSafe(answer).catch_unwind());
+            let answer = timeout_at(deadline, AssertUnwindSafe(answer).catch_unwind());
             let answer = match answer.await {
                 Ok(Ok(Ok(answer))) => answer,
                 Ok(Err(panic)) => Error::panicked(panic),
                 Err(_) => Error::Timeout.into_response(),
             };
+            // The layer refuses before the log knows the request, and leaves its reason with the answer.
+            if let Some(reason) = answer.extensions().get::<ProtectionError>() {
+                tracing::warn!(event = "cross_origin_refused", %reason);
+            }
             headers::complete(answer, &headers)
         })
     })

@@ -20,6 +20,7 @@ use std::{
 };
 
 use axum::{
+    Router,
     body::Body,
     extract::ConnectInfo,
     http::{self, HeaderValue, header::CONNECTION},
@@ -33,8 +34,7 @@ use tokio::{
     task::{AbortHandle, Id, JoinSet},
     time::{interval, sleep, sleep_until, timeout},
 };
-
-use crate::App;
+use tower::Service;
 
 /// The longest request head, in bytes; a longer one is answered with 431 (RFC 6585, section 5).
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -114,16 +114,14 @@ impl From<TcpListener> for Listener {
 /// Serves `app` on `listener` until `shutdown` is ready. Then drains: for `delay` new connections are
 /// still taken, so that whoever asks for readiness has time to notice; after that, what is under way
 /// is finished, within `limits.grace`.
-pub async fn serve<A>(
+pub async fn serve(
     listener: impl Into<Listener>,
-    app: A,
+    app: Router,
     limits: Limits,
     draining: Draining,
     delay: Duration,
     shutdown: impl Future<Output = ()>,
-) where
-    A: App,
-{
+) {
     let Listener { socket, shared } = listener.into();
     let mut connections = Connections::default();
     let places = Arc::new(Semaphore::new(limits.connections));
@@ -223,16 +221,14 @@ struct Watched {
 }
 
 impl Connections {
-    fn open<A>(
+    fn open(
         &mut self,
         stream: TcpStream,
         peer: SocketAddr,
         place: Option<OwnedSemaphorePermit>,
-        app: &A,
+        app: &Router,
         draining: &Draining,
-    ) where
-        A: App,
-    {
+    ) {
         let progress = Arc::new(Progress::default());
         let connection = connection(
             stream,
@@ -296,15 +292,13 @@ impl Connections {
     }
 }
 
-async fn connection<A>(
+async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    app: A,
+    app: Router,
     progress: Arc<Progress>,
     draining: Draining,
-) where
-    A: App,
-{
+) {
     // Answers are written whole: there is nothing to wait for.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Watch {

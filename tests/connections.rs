@@ -17,7 +17,7 @@ use std::{
 };
 
 use app::{
-    App, AppState,
+    AppState,
     config::Build,
     server::{self, Draining, Limits, MAX_HEAD_BYTES},
     session::clock::Clock,
@@ -63,7 +63,7 @@ impl Server {
         Self::serve(app, limits, draining, runtime)
     }
 
-    fn serve(app: impl App, limits: Limits, draining: Draining, runtime: Runtime) -> Self {
+    fn serve(app: Router, limits: Limits, draining: Draining, runtime: Runtime) -> Self {
         let listener = runtime.block_on(async {
             let socket = TcpSocket::new_v4().unwrap();
             // With little room in the system's buffers, what a client does not take is soon ours.

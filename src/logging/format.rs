@@ -4,7 +4,7 @@
 //! line is written for every request.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt::{self, Debug, Write},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -46,7 +46,7 @@ where
             Level::DEBUG => ("DEBUG ", "\x1b[34m"),
             Level::TRACE => ("TRACE ", "\x1b[35m"),
         };
-        let mut line = String::with_capacity(USUAL_BYTES);
+        let mut line = LINE.take();
         push_time(&mut line);
         line.push(' ');
         if self.colours {
@@ -61,19 +61,24 @@ where
         event.record(&mut Fields(&mut line));
         let _ = CURRENT.try_with(|current| {
             line.push_str(" request_id=\"");
-            line.push_str(&current.id);
+            line.extend(current.id(&mut itoa::Buffer::new()));
             line.push_str("\" method=");
             line.push_str(current.method.as_str());
             line.push_str(" route=");
             push_quoted(&mut line, current.route());
         });
         line.push('\n');
-        writer.write_str(&line)
+        let written = writer.write_str(&line);
+        line.clear();
+        LINE.set(line);
+        written
     }
 }
 
-/// How long most lines are at most; for a longer one its buffer grows.
-const USUAL_BYTES: usize = 256;
+thread_local! {
+    /// Room for a line.
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// Adds the fields of a line, as `name=value`; a message has no name.
 struct Fields<'a>(&'a mut String);
@@ -185,7 +190,8 @@ where
         writer.write_str(open)?;
         let of_request = |current: &Current| {
             // A method has no character that JSON would escape; a route of yours might.
-            let (id, method, route) = (&current.id, &current.method, current.route());
+            let id = current.id(&mut itoa::Buffer::new()).concat();
+            let (method, route) = (&current.method, current.route());
             write!(
                 writer,
                 ",\"request_id\":\"{id}\",\"method\":\"{method}\",\"route\":{route:?}"

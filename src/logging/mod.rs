@@ -8,7 +8,6 @@ mod format;
 mod output;
 
 use std::{
-    cell::OnceCell,
     convert::Infallible,
     hash::{BuildHasher, RandomState},
     io::{self, IsTerminal},
@@ -16,7 +15,6 @@ use std::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use axum::{
@@ -24,7 +22,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method},
     response::Response,
 };
-use tokio::task_local;
+use tokio::{task_local, time::Instant};
 use tracing::Subscriber;
 use tracing_subscriber::{
     Layer, filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
@@ -88,9 +86,10 @@ task_local! {
 /// What every line about a request says of it. The route, never the address: a query or a cookie
 /// does not belong in a log.
 pub(crate) struct Current {
-    id: String,
+    /// Counts the requests of this process.
+    number: u64,
     method: Method,
-    route: OnceCell<MatchedPath>,
+    route: Option<MatchedPath>,
     begun: Instant,
 }
 
@@ -98,29 +97,33 @@ impl Current {
     /// Begins to answer the request, under an id that replaces any that the client sent: that one would
     /// end up in our log.
     pub(crate) fn of(request: &Request) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
-            id: next_request_id(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             method: request.method().clone(),
-            route: OnceCell::new(),
+            route: request.extensions().get().cloned(),
             begun: Instant::now(),
         }
     }
 
-    /// The route, once it is known; `-` for none.
-    fn route(&self) -> &str {
-        self.route.get().map_or("-", MatchedPath::as_str)
+    /// When the request was there.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
     }
-}
 
-/// A name for a request: unique among those of this process, and hardly ever used by another one.
-fn next_request_id() -> String {
-    static PROCESS: LazyLock<String> = LazyLock::new(|| {
-        let random = RandomState::new().hash_one(std::process::id());
-        format!("{:08x}-", random as u32)
-    });
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    [&PROCESS, itoa::Buffer::new().format(number)].concat()
+    /// The route; `-` for none.
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("-", MatchedPath::as_str)
+    }
+
+    /// The request's name: unique among those of this process, and hardly ever used by another one.
+    fn id<'a>(&self, number: &'a mut itoa::Buffer) -> [&'a str; 2] {
+        static PROCESS: LazyLock<String> = LazyLock::new(|| {
+            let random = RandomState::new().hash_one(std::process::id());
+            format!("{:08x}-", random as u32)
+        });
+        [&PROCESS, number.format(self.number)]
+    }
 }
 
 /// Names the request in the answer, and logs a line about it, unless somebody only asked whether we
@@ -134,7 +137,8 @@ pub(crate) fn log_request(
         let mut answer = answer.await;
         unanswered.0 = false;
         CURRENT.with(|current| {
-            if let Ok(id) = HeaderValue::from_str(&current.id) {
+            let id = current.id(&mut itoa::Buffer::new()).concat();
+            if let Ok(id) = HeaderValue::try_from(id) {
                 answer.headers_mut().insert(REQUEST_ID, id);
             }
             if !matches!(current.route(), "/healthz" | READY_PATH) {
@@ -159,12 +163,4 @@ impl Drop for Unanswered {
             tracing::info!(event = "abandoned");
         }
     }
-}
-
-/// Notes the route for the lines that follow, once the router has found it.
-pub(crate) fn note_route(request: Request) -> Request {
-    if let Some(route) = request.extensions().get::<MatchedPath>() {
-        let _ = CURRENT.try_with(|current| current.route.set(route.clone()));
-    }
-    request
 }

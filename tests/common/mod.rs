@@ -6,7 +6,6 @@
 pub mod process;
 
 use std::{
-    convert::Infallible,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -30,15 +29,16 @@ use app::{
 };
 use argon2::{Argon2, Params, PasswordHasher, password_hash::SaltString};
 use axum::{
+    Router,
     body::Body,
     extract::ConnectInfo,
     http::{HeaderMap, Method, Request, StatusCode, header, request},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
 };
 use axum_extra::extract::{SignedCookieJar, cookie::Cookie};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http_body_util::BodyExt;
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::ServiceExt;
 
 /// When every test begins: 2026-11-24T00:00:00Z.
 pub const START: Timestamp = Timestamp(1_795_478_400_000);
@@ -165,7 +165,7 @@ pub fn user_line(name: &str, password: &str, kib: u32) -> String {
 }
 
 pub struct TestApp {
-    router: BoxCloneSyncService<Request<Body>, Response, Infallible>,
+    router: Router,
     now: Arc<AtomicU64>,
 }
 
@@ -199,8 +199,7 @@ impl TestApp {
         let now = Arc::new(AtomicU64::new(START.0));
         let hand = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp(hand.load(Ordering::SeqCst)));
-        let app = app::app(AppState::open(config, clock).unwrap());
-        let router = BoxCloneSyncService::new(app);
+        let router = app::app(AppState::open(config, clock).unwrap());
         Self { router, now }
     }
 

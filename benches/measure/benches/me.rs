@@ -3,7 +3,7 @@
 //! The app's log is written too, between the lines of the table:
 //! `cargo bench --manifest-path benches/measure/Cargo.toml | grep --invert-match answered` leaves it out.
 
-use app::App;
+use axum::Router;
 use divan::{Bencher, black_box};
 use measure::{Measure, Result, crowd_around, get_me, with};
 use tokio::runtime::Runtime;
@@ -23,7 +23,7 @@ struct Iterate<'a, 'b> {
 }
 
 impl Measure for Iterate<'_, '_> {
-    fn measure<A: App>(self, app: A, session: String) -> Result<()> {
+    fn measure(self, app: Router, session: String) -> Result<()> {
         let cookies = if self.crowd {
             crowd_around(&session)
         } else {

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, error::Error, sync::Once};
 
 use app::{
-    App, AppState,
+    AppState,
     config::{Build, Config},
     identity, logging,
     session::{Session, Sessions, clock::Clock, revocation::StoreConfig},
@@ -34,7 +34,7 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// What is done with one of the handlers.
 pub trait Measure {
-    fn measure<A: App>(self, app: A, session: String) -> Result<()>;
+    fn measure(self, app: Router, session: String) -> Result<()>;
 }
 
 /// Prepares a handler and has it measured.
@@ -110,7 +110,7 @@ async fn current_user(session: Session) -> (Session, String) {
 }
 
 /// The whole app as a release build runs it when nothing is set but what has to be.
-fn whole() -> Result<(AppState, impl App)> {
+fn whole() -> Result<(AppState, Router)> {
     let mut config = Config::read(Build::Release, |name| match name {
         "SESSION_KEYS" => Some(KEY.to_owned()),
         "ALLOW_OPEN_LOGIN" => Some("true".to_owned()),
@@ -149,7 +149,7 @@ pub fn crowd_around(session: &str) -> String {
 }
 
 /// Asks once, and reads the answer to its end.
-pub async fn get_me<A: App>(app: &A, cookies: &str) -> Result<Bytes> {
+pub async fn get_me(app: &Router, cookies: &str) -> Result<Bytes> {
     let request = Request::get("/me")
         .header(HOST, "localhost")
         .header(ACCEPT, "*/*")

@@ -13,7 +13,7 @@ use std::{
 };
 
 use app::{
-    App, AppState,
+    AppState,
     config::{Build, Config},
     session::{
         clock::{Clock, Timestamp},
@@ -21,7 +21,7 @@ use app::{
     },
 };
 use argon2::{Argon2, Params, PasswordHasher, password_hash::SaltString};
-use axum::{body::Body, http::Request};
+use axum::{Router, body::Body, http::Request};
 use measure::{KEY, Result};
 use tower::ServiceExt;
 
@@ -81,7 +81,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn refused_after(app: &impl App, user_id: &str) -> Result<u128> {
+async fn refused_after(app: &Router, user_id: &str) -> Result<u128> {
     let request = Request::post("/login")
         .header("host", "localhost")
         .header("content-type", "application/x-www-form-urlencoded")

@@ -4,7 +4,7 @@
 
 use std::{env, hint::black_box};
 
-use app::App;
+use axum::Router;
 use measure::{ANSWER, Measure, Result, crowd_around, get_me, with};
 use tokio::runtime::{Builder, Handle};
 
@@ -17,7 +17,7 @@ struct Answer {
 }
 
 impl Measure for Answer {
-    fn measure<A: App>(self, app: A, session: String) -> Result<()> {
+    fn measure(self, app: Router, session: String) -> Result<()> {
         let cookies = if self.crowd {
             crowd_around(&session)
         } else {
