@@ -195,11 +195,21 @@ impl TestApp {
         Self::configured(config)
     }
 
+    /// These routes in place of the app's own.
+    pub fn around(routes: Router<AppState>) -> Self {
+        let config = config(Build::Debug, &[]);
+        Self::made(config, |state| app::layered(routes, state))
+    }
+
     fn configured(config: Config) -> Self {
+        Self::made(config, app::app)
+    }
+
+    fn made(config: Config, router: impl FnOnce(AppState) -> Router) -> Self {
         let now = Arc::new(AtomicU64::new(START.0));
         let hand = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp(hand.load(Ordering::SeqCst)));
-        let router = app::app(AppState::open(config, clock).unwrap());
+        let router = router(AppState::open(config, clock).unwrap());
         Self { router, now }
     }
 
