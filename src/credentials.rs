@@ -23,6 +23,9 @@ pub const SETTING: &str = "USERS_FILE";
 /// have changed once more since, at the same time by that clock.
 const COARSE: Duration = Duration::from_secs(2);
 
+/// How often such a file is read at most, however many requests there are.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// The users.
 pub struct Credentials {
     path: PathBuf,
@@ -122,7 +125,8 @@ impl Loaded {
                 .duration_since(changed)
                 .is_ok_and(|age| age < COARSE)
         });
-        stamp != self.stamp || just_changed
+        let just_read = || self.read.elapsed().is_ok_and(|age| age < AGAIN);
+        stamp != self.stamp || just_changed && !just_read()
     }
 }
 

@@ -104,7 +104,7 @@ impl AppState {
         })))
     }
 
-    /// What [`server::serve`] tells the app that it is about to stop by.
+    /// The flag by which [`server::serve`] tells the app that it is about to stop.
     pub fn draining(&self) -> Draining {
         self.0.draining.clone()
     }

@@ -26,6 +26,14 @@ async fn login_answers_303_to_the_login_redirect_with_one_set_cookie() {
 }
 
 #[tokio::test]
+async fn the_cookie_has_the_whole_max_age_however_long_login_takes() {
+    let app = TestApp::ticking();
+    let fields = [("user_id", "alice")];
+    let answer = app.post_form("/login", NO_COOKIE, &fields).await;
+    assert_eq!(answer.attributes(), attributes(SESSION_MAX_AGE));
+}
+
+#[tokio::test]
 async fn a_user_id_outside_the_rules_is_answered_422_in_words_without_a_cookie() {
     let app = TestApp::new();
     let live = app.login("alice").await;

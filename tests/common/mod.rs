@@ -188,6 +188,18 @@ impl TestApp {
         Self::with(Build::Debug, &[("REVOCATION_FILE", path.to_str().unwrap())])
     }
 
+    /// The clock goes on by a millisecond whenever it is read.
+    pub fn ticking() -> Self {
+        let now = Arc::new(AtomicU64::new(START.0));
+        let hand = Arc::clone(&now);
+        let clock = Clock::new(move || Timestamp(hand.fetch_add(1, Ordering::SeqCst)));
+        let state = AppState::open(config(Build::Debug, &[]), clock).unwrap();
+        Self {
+            router: app::app(state),
+            now,
+        }
+    }
+
     /// Sessions end after this long without a request.
     pub fn idle(timeout: Duration) -> Self {
         let mut config = config(Build::Debug, &[]);
