@@ -66,7 +66,7 @@ impl Error {
     }
 
     /// The status of the answer.
-    pub fn status(&self) -> StatusCode {
+    fn status(&self) -> StatusCode {
         match self {
             Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
             Self::LoginRefused { refusal, .. } => match refusal {

@@ -4,7 +4,7 @@
 //! [`logout`] are the three handlers; [`session`] is what they stand on; [`defaults`] holds the
 //! five choices, [`config`] the settings of the environment.
 
-pub mod client_address;
+mod client_address;
 pub mod config;
 pub mod credentials;
 // One constant a line, however long its value.

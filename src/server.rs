@@ -83,7 +83,7 @@ pub struct Draining(Arc<AtomicBool>);
 
 impl Draining {
     /// From now on it is.
-    pub fn begin(&self) {
+    fn begin(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
