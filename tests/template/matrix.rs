@@ -167,10 +167,15 @@ fn check(answers: &Answers) {
     assert!(lock == lock_of(name), "Cargo would reorder Cargo.lock");
     for path in files_below(&project) {
         let mut text = fs::read_to_string(project.join(&path)).unwrap();
-        // What an update needs: the remembered answers, and the section that says how.
+        // What an update needs: the remembered answers, and the sections that say how.
         if path == "README.md" {
-            let update = section(&text, "## Updates from the template\n").to_owned();
-            text = text.replace(&update, "");
+            for heading in [
+                "## Keep what was generated\n",
+                "## Updates from the template\n",
+            ] {
+                let update = section(&text, heading).to_owned();
+                text = text.replace(&update, "");
+            }
         }
         if path != "template.toml" {
             assert_no_trace(&path, &text);

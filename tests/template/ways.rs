@@ -30,7 +30,12 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
     let template = repository(&folder.join("template"));
     let project = generate(&folder, &template, "my-app", &ODD);
     let readme = fs::read_to_string(project.join("README.md")).unwrap();
-    let blocks = commands(section(&readme, "## Updates from the template\n"));
+    let of = |heading| commands(section(&readme, heading));
+    let blocks = [
+        of("## Keep what was generated\n"),
+        of("## Updates from the template\n"),
+    ]
+    .concat();
     let [keep, update] = blocks.as_slice() else {
         panic!("{blocks:?}")
     };
