@@ -86,31 +86,15 @@ pub struct Config {
     pub log_filter: Targets,
 }
 
-/// One setting that breaks its rule.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The variable.
-    pub name: &'static str,
-    /// Its value, unless that is a secret.
-    pub value: Option<String>,
-    /// What is wrong, and what would be right.
-    pub rule: String,
-}
-
-/// Everything that is wrong with the settings.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
+/// Everything that is wrong with the settings: a line for each variable, with its rule and, unless it
+/// is a secret, its value.
+#[derive(Debug)]
+pub struct Problems(Vec<String>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the app cannot start with these settings:")?;
-        for Problem { name, value, rule } in &self.0 {
-            match value {
-                Some(value) => write!(f, "\n  {name} = {value:?}: {rule}")?,
-                None => write!(f, "\n  {name}: {rule}")?,
-            }
-        }
-        Ok(())
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -226,7 +210,7 @@ impl Config {
 struct Reader<V> {
     build: Build,
     variable: V,
-    problems: Vec<Problem>,
+    problems: Vec<String>,
 }
 
 impl<V: Fn(&'static str) -> Option<String>> Reader<V> {
@@ -234,11 +218,10 @@ impl<V: Fn(&'static str) -> Option<String>> Reader<V> {
         (self.variable)(name).filter(|text| !text.is_empty())
     }
 
-    fn problem(&mut self, name: &'static str, value: Option<&str>, rule: impl Into<String>) {
-        self.problems.push(Problem {
-            name,
-            value: value.map(str::to_owned),
-            rule: rule.into(),
+    fn problem(&mut self, name: &'static str, value: Option<&str>, rule: impl fmt::Display) {
+        self.problems.push(match value {
+            Some(value) => format!("{name} = {value:?}: {rule}"),
+            None => format!("{name}: {rule}"),
         });
     }
 

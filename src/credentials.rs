@@ -6,8 +6,11 @@ use std::{
     fmt, fs,
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
@@ -23,10 +26,17 @@ pub const SETTING: &str = "USERS_FILE";
 /// have changed once more since, at the same time by that clock.
 const COARSE: Duration = Duration::from_secs(2);
 
+/// How long after it was last looked at a file is looked at again, in milliseconds: not for every
+/// request.
+const AGAIN: u64 = 100;
+
 /// The users.
 pub struct Credentials {
     path: PathBuf,
     loaded: RwLock<Loaded>,
+    opened: Instant,
+    /// When the file was last looked at, in milliseconds since `opened`.
+    looked: AtomicU64,
     stand_ins: RandomState,
 }
 
@@ -61,6 +71,8 @@ impl Credentials {
                 problems: Vec::new(),
             }),
             path,
+            opened: Instant::now(),
+            looked: AtomicU64::new(0),
             stand_ins: RandomState::new(),
         })
     }
@@ -78,20 +90,31 @@ impl Credentials {
     }
 
     /// Whether there is such a user; asked with every request that carries a session, so that a
-    /// removed user's sessions end (OWASP ASVS 7.4.2).
+    /// removed user's sessions end within a tenth of a second (OWASP ASVS 7.4.2).
     pub async fn knows(&self, user_id: &str) -> Result<bool, Error> {
         Ok(position(&self.users(), user_id).is_some())
     }
 
     /// The users of the file as it is now or, where that is broken, as it was before.
     fn users(&self) -> Arc<[(String, String)]> {
-        let stamp = stamp(&self.path);
-        {
-            let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-            if !loaded.may_differ(stamp) {
-                return Arc::clone(&loaded.users);
-            }
+        if self.is_to_be_looked_at() {
+            self.look();
         }
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&loaded.users)
+    }
+
+    /// Whether it is time, and nobody else does it.
+    fn is_to_be_looked_at(&self) -> bool {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let before = self.looked.load(Ordering::Relaxed);
+        let (set, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+        let mine = || self.looked.compare_exchange(before, now, set, failed);
+        now.saturating_sub(before) >= AGAIN && mine().is_ok()
+    }
+
+    fn look(&self) {
+        let stamp = stamp(&self.path);
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
         if loaded.may_differ(stamp) {
             loaded.stamp = stamp;
@@ -111,7 +134,6 @@ impl Credentials {
                 }
             }
         }
-        Arc::clone(&loaded.users)
     }
 }
 

@@ -43,8 +43,11 @@ pub enum Error {
     NotFound,
     /// 405: the page exists, but not for this method.
     MethodNotAllowed,
-    /// 408: the request took too long to arrive or to answer.
-    Timeout,
+    /// 408: the form took too long to arrive. Not for what is slow here: browsers send a request again
+    /// that is answered so, also one that changes something (RFC 9110, section 15.5.9).
+    FormTimeout,
+    /// 503: the answer took too long.
+    TooSlow,
     /// 500: our own fault; the cause is logged where it is noticed.
     Internal,
 }
@@ -63,7 +66,7 @@ impl Error {
     }
 
     /// The status of the answer.
-    pub fn status(&self) -> StatusCode {
+    fn status(&self) -> StatusCode {
         match self {
             Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
             Self::LoginRefused { refusal, .. } => match refusal {
@@ -72,12 +75,12 @@ impl Error {
                 Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
                 Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
             },
-            Self::StoreAway | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreAway | Self::Stopping | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Form(rejection) => rejection.status(),
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::FormTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -95,14 +98,15 @@ impl Error {
                     "This address takes a form: Content-Type application/x-www-form-urlencoded."
                 }
                 StatusCode::UNPROCESSABLE_ENTITY => {
-                    "The form is not complete: it takes one user_id and at most one next."
+                    "The form is not complete: it takes one user_id, and password and next at most once."
                 }
                 _ => "The form could not be read.",
             },
             Self::CrossOrigin => "This request came from another site and was refused.",
             Self::NotFound => "There is no such page.",
             Self::MethodNotAllowed => "This address does not answer this method.",
-            Self::Timeout => "The request took too long.",
+            Self::FormTimeout => "The form took too long to arrive.",
+            Self::TooSlow => "The answer took too long. Please try again in a moment.",
             Self::Internal => "Something went wrong on our side.",
         };
         words.into()
@@ -115,11 +119,6 @@ impl Error {
             Self::StoreAway => Some(STORE_RETRY_AFTER),
             _ => None,
         }
-    }
-
-    /// The answer to a request whose handler panicked. The panic itself went to standard error.
-    pub fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-        Self::internal("a handler panicked").into_response()
     }
 }
 

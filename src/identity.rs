@@ -1,11 +1,9 @@
 //! Identity: `GET /me`.
 
-use std::convert::Infallible;
-
 use axum::{
     Json,
-    extract::FromRequestParts,
-    http::{HeaderMap, header::ACCEPT, request::Parts},
+    extract::Request,
+    http::{HeaderMap, header::ACCEPT},
     response::IntoResponse,
 };
 use serde::Serialize;
@@ -21,12 +19,9 @@ struct Identity<'a> {
 }
 
 /// Says who is logged in. Without a session the extractor answers 401.
-pub async fn current_user(
-    session: Session,
-    PrefersJson(json): PrefersJson,
-) -> (Session, impl IntoResponse) {
+pub async fn current_user(session: Session, request: Request) -> (Session, impl IntoResponse) {
     let user_id = session.user_id();
-    let answer = if json {
+    let answer = if prefers_json(request.headers()) {
         let expires_at = session.expires_at().to_rfc3339();
         Json(Identity {
             user_id,
@@ -37,17 +32,6 @@ pub async fn current_user(
         ["Logged in as ", user_id].concat().into_response()
     };
     (session, answer)
-}
-
-/// Whether the client asks for JSON.
-pub struct PrefersJson(bool);
-
-impl<S: Sync> FromRequestParts<S> for PrefersJson {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(prefers_json(&parts.headers)))
-    }
 }
 
 /// Whether `Accept` names `application/json` and does not prefer plain text to it (RFC 9110,

@@ -4,7 +4,7 @@
 //! [`logout`] are the three handlers; [`session`] is what they stand on; [`defaults`] holds the
 //! five choices, [`config`] the settings of the environment.
 
-pub mod client_address;
+mod client_address;
 pub mod config;
 pub mod credentials;
 // One constant a line, however long its value.
@@ -38,7 +38,7 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::{FutureExt, StreamExt, stream};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tower::{Service, ServiceBuilder, service_fn};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
@@ -56,6 +56,9 @@ use crate::{
 /// The largest form, in bytes. A login with every field at its limit fits. Where a route of yours reads
 /// another body, axum limits it to 2 MB unless told otherwise in the same way; see [`in_one_piece`].
 const MAX_FORM_BYTES: usize = 16 * 1024;
+
+/// How long a form may take to arrive.
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a request may take, from its headers to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -101,7 +104,7 @@ impl AppState {
         })))
     }
 
-    /// What [`server::serve`] tells the app that it is about to stop by.
+    /// The flag by which [`server::serve`] tells the app that it is about to stop.
     pub fn draining(&self) -> Draining {
         self.0.draining.clone()
     }
@@ -131,8 +134,12 @@ impl FromRef<AppState> for TrustedProxies {
     }
 }
 
-/// The whole app: routes, then layers.
+/// The whole app.
 pub fn app(state: AppState) -> Router {
+    layered(routes(), state)
+}
+
+fn routes() -> Router<AppState> {
     let mut routes = Router::new()
         .route("/", get(pages::start_page))
         .route(
@@ -156,7 +163,11 @@ pub fn app(state: AppState) -> Router {
     if !matches!(LOGOUT_REDIRECT, "/" | "/me") && LOGOUT_REDIRECT != LOGIN_REDIRECT {
         routes = routes.route(LOGOUT_REDIRECT, get(pages::start_page));
     }
+    routes
+}
 
+/// Puts around `routes` what holds for every request, and answers those that fit none of them.
+pub fn layered(routes: Router<AppState>, state: AppState) -> Router {
     let headers = Arc::new(headers::of_every_answer(state.0.hsts));
     let cross_origin = state.0.cross_origin.clone();
     // The first layer sees a request first. All in one, because the router boxes each that it is given,
@@ -190,8 +201,9 @@ where
             let answer = timeout_at(deadline, AssertUnwindSafe(answer).catch_unwind());
             let answer = match answer.await {
                 Ok(Ok(Ok(answer))) => answer,
-                Ok(Err(panic)) => Error::panicked(panic),
-                Err(_) => Error::Timeout.into_response(),
+                // The panic itself went to standard error.
+                Ok(Err(_)) => Error::internal("a handler panicked").into_response(),
+                Err(_) => Error::TooSlow.into_response(),
             };
             // The layer refuses before the log knows the request, and leaves its reason with the answer.
             if let Some(reason) = answer.extensions().get::<ProtectionError>() {
@@ -204,7 +216,12 @@ where
 
 /// Reads a form into one buffer. The extractor alone would keep each part as it arrives, with the whole
 /// 8 KiB that it was read into: whoever sends byte by byte would have us hold 8,000 times as much.
-async fn in_one_piece(request: Request) -> Request {
+async fn in_one_piece(request: Request) -> Result<Request, Error> {
+    let read = timeout(FORM_TIMEOUT, read_form(request)).await;
+    read.map_err(|_| Error::FormTimeout)
+}
+
+async fn read_form(request: Request) -> Request {
     let (head, body) = request.into_parts();
     let mut parts = body.into_data_stream();
     let mut form = Vec::new();

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The longest user id and the longest password, in bytes of UTF-8.
-pub const MAX_TEXT_BYTES: usize = 256;
+pub(crate) const MAX_TEXT_BYTES: usize = 256;
 
 /// The fields of the login form.
 #[derive(Deserialize)]
@@ -84,7 +84,7 @@ async fn refusal(
 }
 
 /// The rule of a user id and of a password. Fails in words for who typed it.
-pub fn check_text(what: &str, text: &str) -> Result<(), String> {
+pub(crate) fn check_text(what: &str, text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err(format!("The {what} must not be blank."));
     }

@@ -3,10 +3,12 @@
 use std::{
     env,
     error::Error,
+    ffi::OsString,
     io::{self, IsTerminal},
     net::SocketAddr,
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use app::{
@@ -31,8 +33,13 @@ const USAGE: &str = "usage: without arguments, the app serves; `generate-key` pr
 /// again a second later.
 const QUEUE: u32 = 4096;
 
+/// How long the end of the process waits for what is still at work, such as a write to the disk.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+    // What is not Unicode is no command, and no name.
+    let arguments = env::args_os().skip(1).map(OsString::into_string);
+    let arguments: Vec<String> = arguments.map(Result::unwrap_or_default).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         [] => serve(),
@@ -81,8 +88,8 @@ fn serve() -> Result<(), Box<dyn Error>> {
     logging::init(config.log_format, config.log_filter.clone());
     let done = runtime.block_on(run(config, inherited));
     drop(entered);
-    // What still ran has said its last.
-    drop(runtime);
+    // What still ran may say its last. A disk that hangs is not waited for.
+    runtime.shutdown_timeout(LAST_WORDS);
     logging::flush();
     done
 }

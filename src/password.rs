@@ -50,7 +50,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// When to try again, in whole seconds, where waiting helps.
-    pub fn retry_after(&self) -> Option<u64> {
+    pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Invalid(_) | Self::Wrong => None,
             Self::Throttled(wait) => Some(whole_seconds(*wait)),

@@ -30,7 +30,6 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::{AbortHandle, Id, JoinSet},
     time::{interval, sleep, sleep_until, timeout},
 };
@@ -42,9 +41,6 @@ pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// How much is read of what a client still sends after its last answer.
 const MAX_UNWANTED_BYTES: usize = 4 * 1024 * 1024;
 
-/// How often connections are looked at.
-const TICK: Duration = Duration::from_secs(1);
-
 /// How long to wait with the next connection where there is no room for it, such as a file handle.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,11 +50,12 @@ pub struct Limits {
     /// How many connections are open at once; more wait in the listener's queue. Each takes about
     /// 16 KiB of memory while it is idle, and 80 KiB when a client does its worst.
     pub connections: usize,
-    /// How long a request's head may take to arrive, from its first byte.
+    /// How long a request's head may take to arrive, from its first byte; and how long a new connection
+    /// may send nothing.
     pub head: Duration,
     /// How long a connection may be silent: between two requests, or while the client takes nothing of
-    /// an answer or the app adds nothing to it. Longer than the 60 seconds after
-    /// which most proxies close theirs: who closes last may lose a request that is on its way.
+    /// an answer or the app adds nothing to it. Longer than the 60 seconds of most proxies, so that the
+    /// proxy closes first: a request that meets our close is lost.
     pub idle: Duration,
     /// How long a connection is kept after its last answer, for what is still on its way from the
     /// client; and a silent one at the end of the process.
@@ -86,7 +83,7 @@ pub struct Draining(Arc<AtomicBool>);
 
 impl Draining {
     /// From now on it is.
-    pub fn begin(&self) {
+    fn begin(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -96,9 +93,9 @@ impl Draining {
     }
 }
 
-/// What connections come in by.
+/// Where connections arrive.
 pub struct Listener {
-    /// Where they do.
+    /// The socket.
     pub socket: TcpListener,
     /// Whether somebody else has it too, so that what waits in its queue is there after us.
     pub shared: bool,
@@ -124,8 +121,7 @@ pub async fn serve(
 ) {
     let Listener { socket, shared } = listener.into();
     let mut connections = Connections::default();
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let mut look = interval(TICK.min(limits.head / 2).min(limits.linger));
+    let mut look = interval(limits.head.min(limits.idle).min(limits.linger) / 2);
     let mut resume = Instant::now();
     let stop = async {
         shutdown.await;
@@ -134,14 +130,18 @@ pub async fn serve(
     };
     let mut stop = pin!(stop);
     loop {
+        let room = connections.tasks.len() < limits.connections;
+        let next = async {
+            sleep_until(resume.into()).await;
+            socket.accept().await
+        };
         tokio::select! {
             () = &mut stop => break,
             _ = look.tick() => connections.close_slow(&limits, limits.idle),
             Some(ended) = connections.tasks.join_next_with_id() => connections.forget(ended),
-            accepted = accept(&socket, &places, resume) => match accepted {
-                Ok((place, stream, peer)) => {
-                    connections.open(stream, peer, place, &app, &draining);
-                }
+            accepted = next, if room => match accepted {
+                Ok((stream, peer)) => connections.open(stream, peer, &app, &draining),
+                Err(error) if has_gone(&error) => {}
                 Err(error) => {
                     tracing::error!(event = "not_accepted", %error);
                     resume = Instant::now() + PAUSE;
@@ -157,8 +157,9 @@ pub async fn serve(
         for _ in 0..limits.connections {
             match socket.accept() {
                 Ok((stream, peer)) => {
-                    if let Ok(stream) = unblocked(stream) {
-                        connections.open(stream, peer, None, &app, &draining);
+                    let unblocked = stream.set_nonblocking(true);
+                    if let Ok(stream) = unblocked.and_then(|()| TcpStream::from_std(stream)) {
+                        connections.open(stream, peer, &app, &draining);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -177,33 +178,14 @@ pub async fn serve(
     }
 }
 
-/// The next connection, not before `resume`, and as soon as there is a place for it.
-async fn accept(
-    socket: &TcpListener,
-    places: &Arc<Semaphore>,
-    resume: Instant,
-) -> io::Result<(Option<OwnedSemaphorePermit>, TcpStream, SocketAddr)> {
-    sleep_until(resume.into()).await;
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    loop {
-        match socket.accept().await {
-            Ok((stream, peer)) => return Ok((place, stream, peer)),
-            // The client has gone already.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionRefused
-                        | io::ErrorKind::ConnectionAborted
-                        | io::ErrorKind::ConnectionReset
-                ) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn unblocked(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-    stream.set_nonblocking(true)?;
-    TcpStream::from_std(stream)
+/// Whether a client that waited in the queue has left it.
+fn has_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
 }
 
 /// The open connections, each a task.
@@ -221,26 +203,15 @@ struct Watched {
 }
 
 impl Connections {
-    fn open(
-        &mut self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        place: Option<OwnedSemaphorePermit>,
-        app: &Router,
-        draining: &Draining,
-    ) {
+    fn open(&mut self, stream: TcpStream, peer: SocketAddr, app: &Router, draining: &Draining) {
         let progress = Arc::new(Progress::default());
-        let connection = connection(
+        let task = self.tasks.spawn(connection(
             stream,
             peer,
             app.clone(),
             Arc::clone(&progress),
             draining.clone(),
-        );
-        let task = self.tasks.spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        ));
         let watched = Watched {
             seen: (progress.now(), Instant::now()),
             progress,
@@ -263,6 +234,7 @@ impl Connections {
                 *seen = (progress, now);
             }
             let patience = match Phase::of(progress) {
+                Phase::Fresh => limits.head.min(idle),
                 Phase::Idle => idle,
                 Phase::Head => limits.head,
                 Phase::Closing => limits.linger,
@@ -328,7 +300,8 @@ async fn connection(
         .max_buf_size(MAX_HEAD_BYTES)
         .writev(false)
         // Whoever has sent the request may close that side. It also saves looking out for that while
-        // the app answers, for which hyper takes a new buffer of 8 KiB every time.
+        // the app answers, for which hyper takes a new buffer of 8 KiB every time; so a handler goes on
+        // when its client is gone.
         .half_close(true)
         .serve_connection(io, service)
         // For a WebSocket of yours: from the upgrade on its handler has it, and no limit here holds it.
@@ -342,6 +315,8 @@ async fn connection(
 /// What a connection is doing.
 #[derive(Clone, Copy)]
 enum Phase {
+    /// Nothing has arrived yet.
+    Fresh,
     /// Nothing, or the client takes the answer.
     Idle,
     /// A request has begun to arrive.
@@ -354,17 +329,21 @@ enum Phase {
 
 impl Phase {
     fn of(progress: u64) -> Self {
-        match progress % 4 {
-            0 => Self::Idle,
-            1 => Self::Head,
-            2 => Self::Answering,
+        match progress % PHASES {
+            0 => Self::Fresh,
+            1 => Self::Idle,
+            2 => Self::Head,
+            3 => Self::Answering,
             _ => Self::Closing,
         }
     }
 }
 
-/// How often a connection has entered a phase, and which is the last. One number, because the
-/// connection alone writes it; hyper's own timer would set an alarm for every request.
+/// How many phases there are.
+const PHASES: u64 = 5;
+
+/// How often a connection has entered a phase, and which is the last. Only the connection writes it, so
+/// a plain load and store will do; hyper's own timer would set an alarm for every request.
 #[derive(Default)]
 struct Progress(AtomicU64);
 
@@ -374,12 +353,13 @@ impl Progress {
     }
 
     fn enter(&self, phase: Phase) {
-        let rounds = self.now() / 4 + 1;
-        self.0.store(rounds * 4 + phase as u64, Ordering::Relaxed);
+        let rounds = self.now() / PHASES + 1;
+        self.0
+            .store(rounds * PHASES + phase as u64, Ordering::Relaxed);
     }
 
     fn read(&self) {
-        if let Phase::Idle = Phase::of(self.now()) {
+        if let Phase::Fresh | Phase::Idle = Phase::of(self.now()) {
             self.enter(Phase::Head);
         }
     }

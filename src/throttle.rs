@@ -93,6 +93,6 @@ impl governor::clock::Clock for Clock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        Duration::from_millis(Clock::now(self).0).into()
+        self.steady().into()
     }
 }

@@ -30,7 +30,10 @@ use axum::{
 };
 use common::{FORM, NO_COOKIE, START, TestApp, config, key, payload, request, signed};
 use futures_util::{StreamExt, stream};
-use tokio::{net::TcpSocket, runtime::Runtime};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    runtime::Runtime,
+};
 
 const PATIENT: Limits = Limits {
     connections: 100,
@@ -195,6 +198,53 @@ fn a_head_that_arrives_slowly_is_closed_in_the_set_time_and_not_before() {
 }
 
 #[test]
+fn a_new_connection_that_sends_nothing_has_the_time_of_a_head() {
+    let head = Duration::from_millis(200);
+    let server = Server::start(Limits { head, ..PATIENT });
+    server.connect().ends_after(head, None);
+}
+
+#[test]
+fn what_runs_at_the_end_has_the_set_time() {
+    let (grace, runtime) = (Duration::from_millis(300), Runtime::new().unwrap());
+    let slow = || async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        "done"
+    };
+    let app = Router::new()
+        .route("/slow", get(slow))
+        .route("/never", get(std::future::pending::<()>));
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut clients = ["/slow", "/never"].map(|path| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        stream
+    });
+    let limits = Limits { grace, ..PATIENT };
+    let stop = async { tokio::time::sleep(Duration::from_millis(50)).await };
+    let begun = Instant::now();
+    runtime.block_on(server::serve(
+        listener,
+        app,
+        limits,
+        Draining::default(),
+        Duration::ZERO,
+        stop,
+    ));
+    let took = begun.elapsed();
+    drop(runtime);
+    assert!(took >= grace && took < grace + SLACK, "{took:?}");
+    let answers = clients.each_mut().map(|client| {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    assert!(answers[0].ends_with("done"), "{answers:?}");
+    assert_eq!(answers[1], "");
+}
+
+#[test]
 fn a_silent_connection_is_closed_in_the_set_time_and_one_that_keeps_asking_is_not() {
     let (head, idle) = (Duration::from_millis(200), Duration::from_millis(800));
     let server = Server::start(Limits {
@@ -203,8 +253,6 @@ fn a_silent_connection_is_closed_in_the_set_time_and_one_that_keeps_asking_is_no
         ..PATIENT
     });
     thread::scope(|scope| {
-        let client = server.connect();
-        scope.spawn(move || client.ends_after(idle, None));
         let mut client = server.connect();
         client.is_served();
         scope.spawn(move || client.ends_after(idle, None));

@@ -4,10 +4,14 @@
 
 mod common;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, future};
 
 use app::{config::Build, defaults::LOGIN_REDIRECT};
-use axum::http::{Method, StatusCode};
+use axum::{
+    Router,
+    http::{Method, StatusCode},
+    routing::get,
+};
 use common::{Answer, FORM, NO_COOKIE, TestApp, request};
 
 /// Answers of every status, to requests that claim an id of their own.
@@ -101,6 +105,16 @@ async fn every_answer_names_its_request_with_an_id_of_its_own() {
         let answer = app.send(request, "").await;
         assert!(seen.insert(answer.header("x-request-id").unwrap().to_owned()));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_too_long_is_503_with_the_same_headers() {
+    let routes = Router::new().route("/slow", get(future::pending::<()>));
+    let answer = TestApp::around(routes).get("/slow", NO_COOKIE).await;
+    answer.is(StatusCode::SERVICE_UNAVAILABLE, "The answer took too long.");
+    answer.has("cache-control", "no-store");
+    assert!(answer.header("content-security-policy").is_some());
+    assert!(answer.header("x-request-id").is_some());
 }
 
 #[tokio::test]

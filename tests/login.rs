@@ -4,9 +4,15 @@
 
 mod common;
 
+use std::io;
+
 use app::defaults::{LOGIN_REDIRECT, SESSION_MAX_AGE};
-use axum::http::{Method, StatusCode, header};
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, StatusCode, header},
+};
 use common::{FORM, NO_COOKIE, TestApp, attributes, form, opened, request};
+use futures_util::stream;
 
 #[tokio::test]
 async fn login_answers_303_to_the_login_redirect_with_one_set_cookie() {
@@ -17,6 +23,14 @@ async fn login_answers_303_to_the_login_redirect_with_one_set_cookie() {
     answer.redirects_to(LOGIN_REDIRECT);
     assert_eq!(answer.attributes(), attributes(SESSION_MAX_AGE));
     app.opens(&answer.cookie(), "alice").await;
+}
+
+#[tokio::test]
+async fn the_cookie_has_the_whole_max_age_however_long_login_takes() {
+    let app = TestApp::ticking();
+    let fields = [("user_id", "alice")];
+    let answer = app.post_form("/login", NO_COOKIE, &fields).await;
+    assert_eq!(answer.attributes(), attributes(SESSION_MAX_AGE));
 }
 
 #[tokio::test]
@@ -71,7 +85,8 @@ async fn a_user_id_within_the_rules_is_kept_as_typed() {
 #[tokio::test]
 async fn an_incomplete_form_is_answered_422_without_a_cookie() {
     let app = TestApp::new();
-    let words = "The form is not complete: it takes one user_id and at most one next.";
+    let words =
+        "The form is not complete: it takes one user_id, and password and next at most once.";
     for fields in [
         &[][..],
         &[("user", "alice")],
@@ -132,4 +147,14 @@ async fn a_link_cannot_log_in() {
         answer.is(StatusCode::METHOD_NOT_ALLOWED, "");
         answer.has("allow", "POST");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_that_does_not_arrive_in_time_is_answered_408_without_a_cookie() {
+    let app = TestApp::new();
+    let request = request(Method::POST, "/login", NO_COOKIE).header(header::CONTENT_TYPE, FORM);
+    let never = Body::from_stream(stream::pending::<io::Result<Bytes>>());
+    let answer = app.send(request, never).await;
+    let words = "The form took too long to arrive.";
+    answer.is(StatusCode::REQUEST_TIMEOUT, words);
 }

@@ -207,6 +207,38 @@ fn entries_expire_by_themselves_when_their_sessions_would_have_ended() {
 }
 
 #[test]
+fn the_store_is_asked_once_about_a_session_however_often_its_cookie_is_sent() {
+    let (folder, key) = (working_folder(), generated_key());
+    let redis = RedisServer::start(&folder);
+    let (_process, address) = instance(&folder, &key, &redis.url());
+    let (ended, live) = (login(address, "alice"), login(address, "alice"));
+    assert_eq!(post(address, "/logout", &ended, "").unwrap().status, 303);
+
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let mut asked = || -> u32 {
+        let stats: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query(&mut connection)
+            .unwrap();
+        let of_mget = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_mget:calls="));
+        of_mget
+            .and_then(|calls| calls.split(',').next())
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    for (cookie, status) in [(&ended, 401), (&live, 200)] {
+        let before = asked();
+        let copies = vec![cookie.as_str(); 50].join("; ");
+        assert_eq!(get(address, "/me", &copies).unwrap().status, status);
+        assert_eq!(asked() - before, 1);
+    }
+}
+
+#[test]
 fn a_session_that_cannot_be_checked_is_refused_with_503_until_the_store_is_back() {
     let (folder, key) = (working_folder(), generated_key());
     let mut redis = RedisServer::start(&folder);

@@ -5,7 +5,9 @@
 mod common;
 
 use app::config::Build;
-use common::process::{ANY_PORT, OPEN, Process, generated_key, get, login, post};
+use common::process::{
+    ANY_PORT, OPEN, PROGRAM, Process, generated_key, get, login, post, working_folder,
+};
 
 #[test]
 fn a_fresh_checkout_serves_on_loopback_and_a_release_build_says_what_it_needs() {
@@ -128,6 +130,15 @@ fn a_broken_line_of_the_env_file_is_reported_without_showing_it() {
         assert!(err.contains(".env") && err.contains("NAME=value"), "{err}");
         assert!(!err.contains("hunter2"), "{err}");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_argument_that_is_not_unicode_is_answered_with_the_usage() {
+    let program = r#"exec "$0" "$(printf '\377')""#;
+    let arguments = ["-c", program, PROGRAM];
+    let err = Process::start_program("sh", &working_folder(), &arguments, &[ANY_PORT]).refusal();
+    assert!(err.contains("usage: "), "{err}");
 }
 
 #[test]

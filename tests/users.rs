@@ -9,6 +9,7 @@ use std::{
     io::Write,
     path::Path,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use app::{
@@ -113,8 +114,13 @@ async fn the_login_page_asks_for_a_password_only_where_users_are_configured() {
     }
 }
 
+/// Waits until the app looks at its file again.
+async fn looks_again() {
+    tokio::time::sleep(Duration::from_millis(110)).await;
+}
+
 #[tokio::test]
-async fn a_removed_users_sessions_end_at_their_next_request() {
+async fn a_removed_users_sessions_end_within_a_tenth_of_a_second() {
     let path = users_file();
     let app = TestApp::with_users(&path);
     let alice = app
@@ -123,6 +129,7 @@ async fn a_removed_users_sessions_end_at_their_next_request() {
         .cookie();
     let bob = app.try_password("bob", &password_of("bob")).await.cookie();
     write_users(&path, &["bob"]);
+    looks_again().await;
     app.refuses(&alice).await;
     app.opens(&bob, "bob").await;
     app.try_password("alice", &password_of("alice"))
@@ -135,10 +142,12 @@ async fn the_file_is_read_again_when_it_changes() {
     let path = users_file();
     let app = TestApp::with_users(&path);
     write_users(&path, &["bob", "carol"]);
+    looks_again().await;
     app.try_password("carol", &password_of("carol"))
         .await
         .redirects_to(LOGIN_REDIRECT);
     fs::write(&path, user_line("carol", "something else", 8)).unwrap();
+    looks_again().await;
     app.try_password("carol", &password_of("carol"))
         .await
         .is(StatusCode::UNAUTHORIZED, WRONG);
@@ -150,6 +159,7 @@ async fn the_file_is_read_again_when_it_changes() {
     let new = path.with_extension("new");
     write_users(&new, &["dave"]);
     fs::rename(&new, &path).unwrap();
+    looks_again().await;
     app.try_password("dave", &password_of("dave"))
         .await
         .redirects_to(LOGIN_REDIRECT);
@@ -173,13 +183,16 @@ async fn a_file_that_became_broken_changes_nothing_until_it_is_right_again() {
         format!("{carol}{carol}"),
     ] {
         fs::write(&path, &broken).unwrap();
+        looks_again().await;
         app.opens(&alice, "alice").await;
         let answer = app.try_password("carol", &password_of("carol")).await;
         answer.is(StatusCode::UNAUTHORIZED, WRONG);
     }
     fs::remove_file(&path).unwrap();
+    looks_again().await;
     app.opens(&alice, "alice").await;
     fs::write(&path, &carol).unwrap();
+    looks_again().await;
     app.refuses(&alice).await;
     app.try_password("carol", &password_of("carol"))
         .await
@@ -282,6 +295,7 @@ async fn the_app_makes_a_users_line_and_takes_no_password_from_its_arguments() {
     assert_eq!(line.lines().count(), 1);
     let mut users = OpenOptions::new().append(true).open(&path).unwrap();
     users.write_all(line.as_bytes()).unwrap();
+    looks_again().await;
     app.try_password("Ann: Lee", "correct horse")
         .await
         .redirects_to(LOGIN_REDIRECT);

@@ -48,7 +48,7 @@ async def slow_body():
     sent = time.monotonic()
     writer.write(LOGIN + b"user_id=")
     answer = await reader.read()
-    words = "in words" if b"The request took too long." in answer else "without words"
+    words = "in words" if b"The form took too long to arrive." in answer else "without words"
     print(f"{answer[9:12].decode()} {words} after {time.monotonic() - sent:.1f} s")
 
 

@@ -154,7 +154,7 @@ pub(crate) fn log_request(
     })
 }
 
-/// Says that nobody is answered any more: the client is gone, or the process ends.
+/// Says that nobody is answered any more: the process ends, or the connection broke.
 struct Unanswered(bool);
 
 impl Drop for Unanswered {

@@ -104,7 +104,7 @@ pub struct LoginForm {
 }
 
 /// The login form, and what was wrong with it.
-pub fn login(form: &LoginForm, problem: Option<&str>) -> Markup {
+pub(crate) fn login(form: &LoginForm, problem: Option<&str>) -> Markup {
     page(
         "Log in",
         html! {
@@ -141,7 +141,7 @@ pub fn login(form: &LoginForm, problem: Option<&str>) -> Markup {
 }
 
 /// What is shown instead of a page that could not be.
-pub fn error(status: StatusCode, words: &str) -> Markup {
+pub(crate) fn error(status: StatusCode, words: &str) -> Markup {
     let title = status.canonical_reason().unwrap_or("Error");
     page(
         title,

@@ -3,7 +3,7 @@
 use std::{
     ops::Add,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -40,26 +40,45 @@ impl Add<Duration> for Timestamp {
 
 /// Where the app reads the time.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// When the system's was first read; a test's goes as the test says.
+    begun: Option<Instant>,
+}
 
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self::new(|| {
+        let now = || {
             let since_epoch = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
             Timestamp(0) + since_epoch
-        })
+        };
+        Self {
+            now: Arc::new(now),
+            begun: Some(Instant::now()),
+        }
     }
 
     /// A clock that asks `now` every time.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self {
+            now: Arc::new(now),
+            begun: None,
+        }
     }
 
     /// The current moment.
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.now)()
+    }
+
+    /// How much time has passed since some moment: goes on evenly where the system's clock is set.
+    pub fn steady(&self) -> Duration {
+        match self.begun {
+            Some(begun) => begun.elapsed(),
+            None => self.now().since(Timestamp(0)),
+        }
     }
 }

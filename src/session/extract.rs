@@ -43,24 +43,16 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
         let sessions = Sessions::from_ref(state);
-        let mut presented = sessions.presented(&parts.headers).await?;
-        let (
-            Some(Live {
-                payload,
-                renewal_due,
-            }),
-            None,
-        ) = (presented.pop(), presented.pop())
-        else {
-            // Of two different sessions nobody can tell which one is meant.
+        let presented = sessions.presented(&parts.headers).await?;
+        // Of two different sessions nobody can tell which one is meant.
+        let Ok([live]) = <[Live; 1]>::try_from(presented) else {
             return Ok(None);
         };
-        let renewal = if renewal_due {
-            Some(sessions.seal(payload.clone())?)
-        } else {
-            None
-        };
-        Ok(Some(Self { payload, renewal }))
+        let renew = || sessions.renew(live.payload.clone());
+        Ok(Some(Self {
+            renewal: live.renewal_due.then(renew).transpose()?,
+            payload: live.payload,
+        }))
     }
 }
 
@@ -103,7 +95,7 @@ impl SessionJar {
             tracing::info!(event = "session_replaced", user_id = live.payload.user_id);
         }
         let payload = self.sessions.issue(user_id.to_owned()).await?;
-        self.change = Some(self.sessions.seal(payload)?);
+        self.change = Some(self.sessions.seal(&payload)?);
         tracing::info!(event = "login", user_id);
         Ok(self)
     }

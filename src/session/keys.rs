@@ -82,10 +82,10 @@ impl SessionKeys {
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Option<Self> {
         let mut keys = keys
             .into_iter()
-            .map_while(|key| Hmac::new_from_slice(key.signing()).ok());
+            .map(|key| Hmac::new_from_slice(key.signing()));
         Some(Self {
-            first: keys.next()?,
-            older: keys.collect(),
+            first: keys.next()?.ok()?,
+            older: keys.collect::<Result<_, _>>().ok()?,
         })
     }
 

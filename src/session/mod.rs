@@ -80,7 +80,6 @@ const REPLAYED: Refusal = "session_replayed_after_logout";
 const USER_REMOVED: Refusal = "session_of_removed_user";
 
 /// A verified, live session, and whether its cookie should be written anew.
-#[derive(Clone, Debug)]
 struct Live {
     payload: Payload,
     renewal_due: bool,
@@ -114,14 +113,15 @@ impl Sessions {
     /// Cookies that are no session are logged and change nothing else.
     async fn presented(&self, headers: &HeaderMap) -> Result<Vec<Live>, Error> {
         let mut presented: Vec<Live> = Vec::new();
-        // Each kind is logged once: a request may carry thousands of made-up cookies.
+        // A request may carry hundreds of cookies, copies and made-up ones: the store is asked about
+        // each session once, and each kind of refusal is logged once.
+        let mut ended: Vec<SessionId> = Vec::new();
         let mut logged: Vec<Refusal> = Vec::new();
         for value in cookie::session_values(headers) {
             let refusal = match self.verify(value) {
-                Ok(live)
-                    if presented
-                        .iter()
-                        .any(|other| other.payload.id == live.payload.id) =>
+                Ok(Live { payload, .. })
+                    if ended.contains(&payload.id)
+                        || presented.iter().any(|live| live.payload.id == payload.id) =>
                 {
                     continue;
                 }
@@ -130,7 +130,10 @@ impl Sessions {
                         presented.push(live);
                         continue;
                     }
-                    Some(refusal) => refusal,
+                    Some(refusal) => {
+                        ended.push(live.payload.id);
+                        refusal
+                    }
                 },
                 Err(refusal) => refusal,
             };
@@ -207,14 +210,15 @@ impl Sessions {
         })
     }
 
-    /// The cookie that carries `payload`, marked active now.
-    fn seal(&self, payload: Payload) -> Result<SessionCookie, Error> {
-        let now = self.0.clock.now();
-        let max_age = payload.ends.since(now);
-        let payload = Payload {
-            active: now,
-            ..payload
-        };
+    /// The cookie that carries the session on, marked active now.
+    fn renew(&self, payload: Payload) -> Result<SessionCookie, Error> {
+        let active = self.0.clock.now();
+        self.seal(&Payload { active, ..payload })
+    }
+
+    /// The cookie that carries `payload`, until the session ends.
+    fn seal(&self, payload: &Payload) -> Result<SessionCookie, Error> {
+        let max_age = payload.ends.since(payload.active);
         let value = self.0.keys.sign(&payload.to_string());
         SessionCookie::set(value, max_age, self.0.secure)
     }

@@ -34,7 +34,7 @@ pub struct SessionId(pub [u8; 16]);
 
 impl SessionId {
     /// Draws a new one. Fails only where the operating system has no randomness to give.
-    pub fn random() -> Result<Self, Error> {
+    pub(super) fn random() -> Result<Self, Error> {
         let mut bytes = [0; 16];
         getrandom::getrandom(&mut bytes).map_err(Error::internal)?;
         Ok(Self(bytes))

@@ -188,6 +188,18 @@ impl TestApp {
         Self::with(Build::Debug, &[("REVOCATION_FILE", path.to_str().unwrap())])
     }
 
+    /// The clock goes on by a millisecond whenever it is read.
+    pub fn ticking() -> Self {
+        let now = Arc::new(AtomicU64::new(START.0));
+        let hand = Arc::clone(&now);
+        let clock = Clock::new(move || Timestamp(hand.fetch_add(1, Ordering::SeqCst)));
+        let state = AppState::open(config(Build::Debug, &[]), clock).unwrap();
+        Self {
+            router: app::app(state),
+            now,
+        }
+    }
+
     /// Sessions end after this long without a request.
     pub fn idle(timeout: Duration) -> Self {
         let mut config = config(Build::Debug, &[]);
@@ -195,11 +207,21 @@ impl TestApp {
         Self::configured(config)
     }
 
+    /// These routes in place of the app's own.
+    pub fn around(routes: Router<AppState>) -> Self {
+        let config = config(Build::Debug, &[]);
+        Self::made(config, |state| app::layered(routes, state))
+    }
+
     fn configured(config: Config) -> Self {
+        Self::made(config, app::app)
+    }
+
+    fn made(config: Config, router: impl FnOnce(AppState) -> Router) -> Self {
         let now = Arc::new(AtomicU64::new(START.0));
         let hand = Arc::clone(&now);
         let clock = Clock::new(move || Timestamp(hand.load(Ordering::SeqCst)));
-        let router = app::app(AppState::open(config, clock).unwrap());
+        let router = router(AppState::open(config, clock).unwrap());
         Self { router, now }
     }
 

@@ -5,14 +5,14 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock, TryLockError},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition,
     backends::InMemoryBackend,
 };
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex, task::spawn_blocking};
 
 use super::Subject;
 use crate::{error::Error, session::clock::Timestamp};
@@ -21,7 +21,8 @@ use crate::{error::Error, session::clock::Timestamp};
 /// the entries that no longer count come first.
 const ENDED: TableDefinition<(u64, &str), u64> = TableDefinition::new("ended");
 
-/// How many entries that no longer count a write removes: it adds one, so they cannot pile up.
+/// How many entries that no longer count a write removes: it adds one, so they cannot pile up. The start
+/// removes all.
 const SWEEP: usize = 100;
 
 /// redb's own cache; the default is a gigabyte, and every entry is in our memory anyway.
@@ -46,7 +47,7 @@ impl Embedded {
     pub fn open(path: Option<PathBuf>, now: Timestamp) -> Result<Self, String> {
         let load = || {
             let mut database = create(path.as_deref())?;
-            while write(&database, None, now)?.len() == SWEEP {}
+            write(&database, None, now, usize::MAX)?;
             database.compact()?;
             let table = database.begin_read()?.open_table(ENDED)?;
             let mut ended = HashMap::new();
@@ -95,12 +96,12 @@ impl Embedded {
 
     /// Writes only after a write has failed: a probe every second should not.
     pub async fn check(self: &Arc<Self>, now: Timestamp) -> Result<(), Error> {
-        let failed = match self.database.try_lock() {
-            Ok(database) => database.is_none(),
-            Err(TryLockError::Poisoned(database)) => database.into_inner().is_none(),
-            Err(TryLockError::WouldBlock) => false,
-        };
-        if failed {
+        // Where it is locked, somebody is writing, and will see how that goes.
+        if self
+            .database
+            .try_lock()
+            .is_ok_and(|database| database.is_none())
+        {
             self.store(None, now).await?;
         }
         Ok(())
@@ -113,14 +114,14 @@ impl Embedded {
     }
 
     fn write(&self, entry: Option<Entry>, now: Timestamp) -> Result<(), redb::Error> {
-        let mut place = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.database.blocking_lock();
         let database = match (place.take(), &self.path) {
             (Some(database), _) => database,
             // Not created: without the entries in memory, the next start would know none of them.
             (None, Some(path)) => builder().open(path)?,
             (None, None) => create(None)?,
         };
-        let swept = write(&database, entry.as_ref(), now)?;
+        let swept = write(&database, entry.as_ref(), now, SWEEP)?;
         *place = Some(database);
 
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
@@ -148,11 +149,12 @@ fn remember(
     *known = until.max(*known);
 }
 
-/// Writes an entry; removes and returns some of those that no longer count.
+/// Writes an entry; removes and returns those that no longer count, at most so many.
 fn write(
     database: &Database,
     entry: Option<&Entry>,
     now: Timestamp,
+    at_most: usize,
 ) -> Result<Vec<(Option<Subject<'static>>, Timestamp)>, redb::Error> {
     let transaction = database.begin_write()?;
     let mut table = transaction.open_table(ENDED)?;
@@ -162,7 +164,7 @@ fn write(
     }
     let mut swept = Vec::new();
     let past = ..(now.0 + 1, "");
-    for row in table.extract_from_if(past, |_, _| true)?.take(SWEEP) {
+    for row in table.extract_from_if(past, |_, _| true)?.take(at_most) {
         let (key, until) = row?;
         let subject = Subject::parse(key.value().1);
         swept.push((subject, Timestamp(until.value())));

@@ -76,7 +76,7 @@ impl Revocations {
 
     /// Ends all sessions of the user that were issued until now (OWASP ASVS 7.4.3), this one
     /// among them.
-    pub async fn end_all(&self, session: &Payload) -> Result<(), Error> {
+    pub(super) async fn end_all(&self, session: &Payload) -> Result<(), Error> {
         // Another instance may have ended them by a clock that is ahead of ours.
         let before = self.user_ended_until(&session.user_id).await?;
         let until = self.clock.now().max(session.issued).max(before);
@@ -85,7 +85,7 @@ impl Revocations {
     }
 
     /// Until when the sessions of this user are ended; the epoch where none are.
-    pub async fn user_ended_until(&self, user_id: &str) -> Result<Timestamp, Error> {
+    pub(super) async fn user_ended_until(&self, user_id: &str) -> Result<Timestamp, Error> {
         self.ended_until(&[Subject::User(user_id.into())]).await
     }
 
