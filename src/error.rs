@@ -7,6 +7,7 @@ use axum::{
     http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
+use tower_http::csrf::ProtectionError;
 
 use crate::{
     pages::{self, LoginForm},
@@ -63,6 +64,11 @@ impl Error {
     pub fn store_away(cause: impl Display) -> Self {
         tracing::error!(event = "store_away", %cause);
         Self::StoreAway
+    }
+
+    /// Logs why the cross-origin check refused a request.
+    pub fn log_cross_origin(reason: &ProtectionError) {
+        tracing::warn!(event = "cross_origin_refused", %reason);
     }
 
     /// The status of the answer.

@@ -207,7 +207,7 @@ where
             };
             // The layer refuses before the log knows the request, and leaves its reason with the answer.
             if let Some(reason) = answer.extensions().get::<ProtectionError>() {
-                tracing::warn!(event = "cross_origin_refused", %reason);
+                Error::log_cross_origin(reason);
             }
             headers::complete(answer, &headers)
         })
