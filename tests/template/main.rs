@@ -48,8 +48,11 @@ fn scratch(name: &str) -> PathBuf {
 
 /// Generates a project with `answers` and the defaults for the rest.
 fn generate(name: &str, answers: &[(&str, &str)]) -> PathBuf {
-    let folder = scratch(&format!("generated-{name}"));
-    let mut command = cargo_generate(template(), &folder, name);
+    generate_into(&scratch(&format!("generated-{name}")), name, answers)
+}
+
+fn generate_into(folder: &Path, name: &str, answers: &[(&str, &str)]) -> PathBuf {
+    let mut command = cargo_generate(template(), folder, name);
     for (key, value) in answers {
         command.args(["-d", &format!("{key}={value}")]);
     }
@@ -135,31 +138,27 @@ fn cargo_generate_binary() -> &'static Path {
     })
 }
 
-/// Where all generated projects are built.
+/// Where generated projects are built: one folder for the matrix's first lane and all other tests.
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("target")
+    matrix::Lane::new("lane-0").target()
 }
 
-/// Cargo in another project, sharing what is built. What only a debugger or a second build of the
-/// same project would use is left out, and no crate is cut into units to be built side by side,
-/// because there are crates enough: that halves the time, and takes a tenth of the disk.
+/// Cargo in another project, sharing what is built.
 fn cargo_command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
+    build_settings(command.current_dir(folder).args(arguments));
     command
-        .current_dir(folder)
-        .args(arguments)
+}
+
+/// What only a debugger or a second build of the same project would use is left out, and no crate is cut
+/// into units to be built side by side, because there are crates enough: that halves the time, and takes
+/// a tenth of the disk.
+fn build_settings(command: &mut Command) -> &mut Command {
+    command
         .env("CARGO_TARGET_DIR", target())
         .env("CARGO_PROFILE_DEV_CODEGEN_UNITS", "1")
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .env("CARGO_INCREMENTAL", "0");
-    command
-}
-
-fn cargo(folder: &Path, arguments: &[&str]) {
-    let output = cargo_command(folder, arguments).output().unwrap();
-    assert_success(&output);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("warning:"), "{arguments:?} warns: {said}");
+        .env("CARGO_INCREMENTAL", "0")
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> String {

@@ -3,21 +3,27 @@
 //! Not every combination is tried, but every pair: whatever two choices can do to each other, some
 //! project shows. `cargo test` takes the quick subset, [`QUICK`] projects in which every kind of
 //! answer occurs once. The pairs take the whole set, minutes of it: `MATRIX=all`, as `.ci/run` has
-//! it. All projects share one target directory, so that dependencies are built once.
+//! it. There are [`LANES`], each with a target directory that its projects share, so that dependencies
+//! are built once in each.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     env, fs,
     io::{self, BufRead, BufReader, Write},
-    path::PathBuf,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::channel,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::channel,
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    NAME, assert_success, cargo, files_below, generate, git, read, scratch, section, target,
+    NAME, assert_success, cargo_command, files_below, generate_into, git, read, scratch, section,
     twins::{lock_of, rendered},
 };
 
@@ -93,6 +99,9 @@ const LONG_PATH: &str = "/nineteen-characters/nineteen-characters/nineteen-chara
 /// How many projects it takes until every kind of answer has occurred.
 const QUICK: usize = 6;
 
+/// How many projects are checked at once: what waits in one leaves the processor to the other.
+const LANES: usize = 2;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One answer to each choice, in order.
@@ -140,19 +149,104 @@ fn generated_projects_pass_their_own_checks() {
         let seconds = started.elapsed().as_secs();
         writeln!(io::stderr(), "\n{what}: {count} projects in {seconds} s").unwrap();
     };
-    quick.iter().for_each(check);
+    check_all(quick);
     report("the quick subset of the matrix", quick.len());
     if env::var_os("MATRIX").is_some_and(|set| set == "all") {
-        rest.iter().for_each(check);
+        check_all(rest);
         report("the whole matrix", projects.len());
     }
 }
 
+#[test]
+fn a_warning_of_clippy_fails_the_tests_of_a_project() {
+    let lane = Lane::new("warned");
+    for (function, warns) in [
+        ("pub fn one() -> u8 {\n    1\n}\n", false),
+        ("pub fn one() -> u8 {\n    return 1;\n}\n", true),
+    ] {
+        let project = lane.scratch("project");
+        let manifest = "[package]\nname = \"warned\"\nedition = \"2024\"\n[workspace]\n";
+        fs::write(project.join("Cargo.toml"), manifest).unwrap();
+        let lock = "version = 4\n\n[[package]]\nname = \"warned\"\nversion = \"0.0.0\"\n";
+        fs::write(project.join("Cargo.lock"), lock).unwrap();
+        fs::create_dir(project.join("src")).unwrap();
+        fs::write(project.join("src/lib.rs"), function).unwrap();
+        let output = lane.test(&project).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.success(), !warns, "{said}");
+        assert_eq!(said.contains("clippy::needless_return"), warns, "{said}");
+    }
+}
+
+/// Checks these projects, a few at a time.
+fn check_all(projects: &[Answers]) {
+    let waiting = Mutex::new(projects.iter());
+    let next = || waiting.lock().unwrap().next();
+    let failed = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for lane in 0..LANES {
+            let lane = Lane::new(&format!("lane-{lane}"));
+            let (next, failed) = (&next, &failed);
+            scope.spawn(move || {
+                // Where one has failed, the rest of them need not be waited for.
+                while !failed.load(Relaxed)
+                    && let Some(answers) = next()
+                {
+                    let checked = catch_unwind(AssertUnwindSafe(|| check(answers, &lane)));
+                    if let Err(panic) = checked {
+                        eprintln!("the project that failed: {answers:?}");
+                        failed.store(true, Relaxed);
+                        resume_unwind(panic);
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Where one project at a time is generated, built and run.
+pub(crate) struct Lane(String);
+
+impl Lane {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    fn scratch(&self, name: &str) -> PathBuf {
+        scratch(&format!("{}/{name}", self.0))
+    }
+
+    /// The tests create folders below it, of the same names in every project.
+    pub(crate) fn target(&self) -> PathBuf {
+        let lane = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&self.0);
+        lane.join("target")
+    }
+
+    fn cargo(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = cargo_command(folder, arguments);
+        command.env("CARGO_TARGET_DIR", self.target());
+        command
+    }
+
+    /// The project's tests, compiled by Clippy as `cargo clippy` calls it, which then goes on to build: one
+    /// pass for both.
+    fn test(&self, folder: &Path) -> Command {
+        let clippy = Path::new(env!("CARGO"))
+            .with_file_name("clippy-driver")
+            .with_extension(env::consts::EXE_EXTENSION);
+        let mut command = self.cargo(folder, &["test", "--locked", "-q"]);
+        command
+            .env("RUSTC_WORKSPACE_WRAPPER", clippy)
+            .env("CLIPPY_ARGS", "-Dwarnings");
+        command
+    }
+}
+
 /// Generates a project and holds it to everything.
-fn check(answers: &Answers) {
+fn check(answers: &Answers, lane: &Lane) {
     eprintln!("the project: {answers:?}");
     let name = answers[0].1;
-    let project = generate(name, &answers[1..]);
+    let project = generate_into(&lane.scratch("generated"), name, &answers[1..]);
     for path in [
         "Cargo.toml",
         "README.md",
@@ -179,10 +273,8 @@ fn check(answers: &Answers) {
 
     git(&project, &["init", "-q"]);
     git(&project, &["add", "-A"]);
-    cargo(&project, &["fmt", "--check"]);
-    let clippy = "clippy --locked --all-targets -- -D warnings";
-    cargo(&project, &clippy.split(' ').collect::<Vec<_>>());
-    cargo(&project, &["test", "--locked", "-q"]);
+    quiet(&mut lane.cargo(&project, &["fmt", "--check"]));
+    quiet(&mut lane.test(&project));
     let status = git(&project, &["status", "--porcelain"]);
     let changed: Vec<&str> = status
         .lines()
@@ -193,13 +285,22 @@ fn check(answers: &Answers) {
         "building and testing changed {changed:?}"
     );
 
-    let binary = target()
+    let binary = lane
+        .target()
         .join("debug")
         .join(name)
         .with_extension(env::consts::EXE_EXTENSION);
-    visit(&Running::start(binary), answers);
+    visit(&Running::start(binary, lane), answers);
     // The next project shares none of it, and it is 200 MB.
-    cargo(&project, &["clean", "-p", name]);
+    quiet(&mut lane.cargo(&project, &["clean", "-p", name]));
+}
+
+/// Succeeds, without a warning.
+fn quiet(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert_success(&output);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("warning:"), "{command:?} warns: {said}");
 }
 
 /// Nothing of the template, and nothing unrendered.
@@ -259,9 +360,9 @@ struct Running {
 
 impl Running {
     /// Starts it in an empty folder on a free port, with nothing else set.
-    fn start(binary: PathBuf) -> Self {
-        let folder = scratch("started");
-        let jar = scratch("visitor").join("cookies");
+    fn start(binary: PathBuf, lane: &Lane) -> Self {
+        let folder = lane.scratch("started");
+        let jar = lane.scratch("visitor").join("cookies");
         fs::write(&jar, "").unwrap();
         let mut child = Command::new(binary)
             .current_dir(folder)
@@ -326,61 +427,26 @@ impl Drop for Running {
     }
 }
 
-/// A choice and one of its kinds, by number.
-type Pick = (usize, usize);
-
-/// The quick subset, then whatever it takes until every pair has met.
+/// The quick subset, then whatever it takes until every pair has met: no set is smaller, because every
+/// kind of name has to meet every kind of cookie's name.
 fn projects() -> Vec<Answers> {
-    let kinds_of = |choice: usize| (0..CHOICES[choice].1.len()).map(move |kind| (choice, kind));
-    let all: Vec<Pick> = (0..CHOICES.len()).flat_map(kinds_of).collect();
-    let mut missing: BTreeSet<(Pick, Pick)> = pairs(&all).collect();
-    let mut rows: Vec<Vec<Pick>> = Vec::new();
-    for nth in 0..QUICK {
-        let picks = CHOICES.iter().map(|(_, kinds)| nth % kinds.len());
-        rows.push(picks.enumerate().collect());
-    }
-    loop {
-        for pair in rows.iter().flat_map(|row| pairs(row)) {
-            missing.remove(&pair);
-        }
-        // Around each missing pair, a row with as many others as may be; of these rows, the best.
-        let around = missing.iter().map(|(one, other)| {
-            let mut row = vec![*one, *other];
-            for choice in (0..CHOICES.len()).filter(|choice| ![one.0, other.0].contains(choice)) {
-                let gain = |pick: &Pick| {
-                    let met = row.iter().map(|met| (*met.min(pick), *met.max(pick)));
-                    met.filter(|pair| missing.contains(pair)).count()
-                };
-                let best = kinds_of(choice).max_by_key(gain).unwrap();
-                row.push(best);
-            }
-            row.sort_unstable();
-            row
-        });
-        let gain = |row: &Vec<Pick>| pairs(row).filter(|pair| missing.contains(pair)).count();
-        match around.max_by_key(gain) {
-            Some(row) => rows.push(row),
-            None => break,
+    let mut turns: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+    let mut projects = Vec::new();
+    for w in 0..5 {
+        for n in 0..6 {
+            // For two of these sums modulo five, any two values occur together at one `w` and one `n` below
+            // five. So it is with `w` itself, which alone is the same in all of the quick subset.
+            let sum = |factor| (w + factor * n) % 5;
+            let same_site = if w == 0 { n } else { w };
+            let row = [n, sum(1), sum(2), same_site, sum(3), sum(4)];
+            let answers = CHOICES.iter().zip(row).map(|((key, kinds), pick)| {
+                let kind = pick % kinds.len();
+                let turn = turns.entry((key, kind)).or_default();
+                *turn += 1;
+                (*key, kinds[kind][(*turn - 1) % kinds[kind].len()])
+            });
+            projects.push(answers.collect());
         }
     }
-
-    let mut turns: BTreeMap<Pick, usize> = BTreeMap::new();
-    let mut answer = |pick: Pick| {
-        let (key, kinds) = CHOICES[pick.0];
-        let values = kinds[pick.1];
-        let turn = turns.entry(pick).or_default();
-        *turn += 1;
-        (key, values[(*turn - 1) % values.len()])
-    };
-    rows.into_iter()
-        .map(|row| row.into_iter().map(&mut answer).collect())
-        .collect()
-}
-
-/// Every two picks of different choices, the earlier choice first.
-fn pairs(picks: &[Pick]) -> impl Iterator<Item = (Pick, Pick)> {
-    let all = picks
-        .iter()
-        .flat_map(|one| picks.iter().map(|other| (*one, *other)));
-    all.filter(|(one, other)| one.0 < other.0)
+    projects
 }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use crate::{
-    assert_success, cargo_command, cargo_generate_binary, files_below, git, git_identity, read,
-    scratch, section, template,
+    assert_success, build_settings, cargo_command, cargo_generate_binary, files_below, git,
+    git_identity, read, scratch, section, template,
 };
 
 /// Valid answers, each as far from its default as the rules allow.
@@ -320,19 +320,15 @@ fn its_own_test_command_tests_what_is_generated() {
         generate
             .args(["--vcs", "none", "--name", "my-app", "--destination"])
             .arg(&destination);
-        generate
+        build_settings(&mut generate)
             .args(["--test", "--locked"])
             .env("CARGO_GENERATE_TEST_CMD", command);
-        generate.env(
-            "CARGO_TARGET_DIR",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join("target"),
-        );
         let output = generate.output().unwrap();
         assert_eq!(files_below(&folder).len(), 0, "something is left");
         output.status.success()
     };
-    assert!(test("cargo check --lib"));
-    assert!(!test("cargo check --example none"));
+    assert!(test("cargo build --lib"));
+    assert!(!test("cargo build --example none"));
 }
 
 #[test]
