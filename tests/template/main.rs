@@ -138,9 +138,9 @@ fn cargo_generate_binary() -> &'static Path {
     })
 }
 
-/// Where all generated projects are built.
+/// Where generated projects are built: one folder for the matrix's first lane and all other tests.
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("target")
+    matrix::Lane::new("lane-0").target()
 }
 
 /// Cargo in another project, sharing what is built.

@@ -24,7 +24,6 @@ use std::{
 
 use crate::{
     NAME, assert_success, cargo_command, files_below, generate_into, git, read, scratch, section,
-    target,
     twins::{lock_of, rendered},
 };
 
@@ -206,10 +205,10 @@ fn check_all(projects: &[Answers]) {
 }
 
 /// Where one project at a time is generated, built and run.
-struct Lane(String);
+pub(crate) struct Lane(String);
 
 impl Lane {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self(name.to_owned())
     }
 
@@ -218,8 +217,9 @@ impl Lane {
     }
 
     /// The tests create folders below it, of the same names in every project.
-    fn target(&self) -> PathBuf {
-        target().join(&self.0)
+    pub(crate) fn target(&self) -> PathBuf {
+        let lane = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&self.0);
+        lane.join("target")
     }
 
     fn cargo(&self, folder: &Path, arguments: &[&str]) -> Command {
