@@ -107,10 +107,10 @@ impl Credentials {
     /// Whether it is time, and nobody else does it.
     fn is_to_be_looked_at(&self) -> bool {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let before = self.looked.load(Ordering::Relaxed);
-        let (set, failed) = (Ordering::Relaxed, Ordering::Relaxed);
-        let mine = || self.looked.compare_exchange(before, now, set, failed);
-        now.saturating_sub(before) >= AGAIN && mine().is_ok()
+        let due = |before| (now.saturating_sub(before) >= AGAIN).then_some(now);
+        self.looked
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, due)
+            .is_ok()
     }
 
     fn look(&self) {

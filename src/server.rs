@@ -121,7 +121,7 @@ pub async fn serve(
 ) {
     let Listener { socket, shared } = listener.into();
     let mut connections = Connections::default();
-    let mut look = interval(limits.head.min(limits.idle).min(limits.linger) / 2);
+    let mut look = interval((limits.head.min(limits.idle) / 2).min(limits.linger));
     let mut resume = Instant::now();
     let stop = async {
         shutdown.await;

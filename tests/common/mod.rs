@@ -190,14 +190,7 @@ impl TestApp {
 
     /// The clock goes on by a millisecond whenever it is read.
     pub fn ticking() -> Self {
-        let now = Arc::new(AtomicU64::new(START.0));
-        let hand = Arc::clone(&now);
-        let clock = Clock::new(move || Timestamp(hand.fetch_add(1, Ordering::SeqCst)));
-        let state = AppState::open(config(Build::Debug, &[]), clock).unwrap();
-        Self {
-            router: app::app(state),
-            now,
-        }
+        Self::made(config(Build::Debug, &[]), 1, app::app)
     }
 
     /// Sessions end after this long without a request.
@@ -210,17 +203,18 @@ impl TestApp {
     /// These routes in place of the app's own.
     pub fn around(routes: Router<AppState>) -> Self {
         let config = config(Build::Debug, &[]);
-        Self::made(config, |state| app::layered(routes, state))
+        Self::made(config, 0, |state| app::layered(routes, state))
     }
 
     fn configured(config: Config) -> Self {
-        Self::made(config, app::app)
+        Self::made(config, 0, app::app)
     }
 
-    fn made(config: Config, router: impl FnOnce(AppState) -> Router) -> Self {
+    /// With a clock that goes on by `step` milliseconds whenever it is read.
+    fn made(config: Config, step: u64, router: impl FnOnce(AppState) -> Router) -> Self {
         let now = Arc::new(AtomicU64::new(START.0));
         let hand = Arc::clone(&now);
-        let clock = Clock::new(move || Timestamp(hand.load(Ordering::SeqCst)));
+        let clock = Clock::new(move || Timestamp(hand.fetch_add(step, Ordering::SeqCst)));
         let router = router(AppState::open(config, clock).unwrap());
         Self { router, now }
     }
