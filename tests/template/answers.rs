@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use crate::{
-    assert_success, cargo_command, cargo_generate, files_below, generate, read, scratch, template,
+    assert_success, cargo_command, cargo_generate, files_below, generate, read, root, scratch,
+    template, tracked,
 };
 
 #[test]
@@ -115,12 +116,11 @@ fn a_constant_outside_its_rule_does_not_compile_and_says_the_rule() {
 /// The template without what is only copied: a refusal takes a third of the time.
 fn the_rules_alone() -> PathBuf {
     let folder = scratch("rules");
+    fs::create_dir_all(folder.join(".template/src")).unwrap();
     fs::create_dir(folder.join("src")).unwrap();
-    for path in [
-        "cargo-generate.toml",
-        "cargo-generate.rhai",
-        "src/defaults.rs.liquid",
-    ] {
+    let below = tracked(root());
+    let below = below.iter().filter(|path| path.starts_with(".template/"));
+    for path in below.map(String::as_str).chain(["cargo-generate.toml"]) {
         fs::write(folder.join(path), read(path)).unwrap();
     }
     folder

@@ -23,7 +23,7 @@ use std::{
 };
 
 use crate::{
-    NAME, assert_success, cargo_command, files_below, generate_into, git, read, scratch, section,
+    NAME, assert_success, cargo_command, files_below, generate_into, git, scratch, section,
     twins::{lock_of, rendered},
 };
 
@@ -254,8 +254,7 @@ fn check(answers: &Answers, lane: &Lane) {
         "template.toml",
     ] {
         let found = fs::read_to_string(project.join(path)).unwrap();
-        let twin = read(&format!("{path}.liquid"));
-        assert_eq!(found, rendered(&twin, answers), "{path}");
+        assert_eq!(found, rendered(path, answers), "{path}");
     }
     let lock = fs::read_to_string(project.join("Cargo.lock")).unwrap();
     assert!(lock == lock_of(name), "Cargo would reorder Cargo.lock");

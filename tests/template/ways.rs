@@ -60,12 +60,12 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
     let newer = folder.join("template");
     append(&newer.join("src/lib.rs"), "// A newer line.\n");
     replace(
-        &newer.join("README.md.liquid"),
+        &newer.join(".template/README.md.liquid"),
         "## Run it\n",
         "## Run it at once\n",
     );
     replace(
-        &newer.join("template.toml.liquid"),
+        &newer.join(".template/template.toml.liquid"),
         "version = \"",
         "version = \"1",
     );
