@@ -189,11 +189,23 @@ fn a_path_and_an_address_give_the_same_and_rustfmt_leaves_it_alone() {
     let by_address = generate(&folder, &address, "my-app", &ODD);
     let by_path = folder.join("by-path");
     fs::create_dir(&by_path).unwrap();
-    let path = template().to_str().unwrap();
+    // What a checkout holds that somebody worked in stays there.
+    let used = folder.join("template");
+    fs::create_dir(used.join("target")).unwrap();
+    for path in ["users", "revocations.redb", ".env", "target/binary"] {
+        fs::write(used.join(path), b"\xff").unwrap();
+    }
+    let path = used.to_str().unwrap();
     let more = ODD.iter().flat_map(|answer| ["-d", answer]);
     let arguments = ["--path", path, "--name", "my-app"].into_iter().chain(more);
-    assert_success(&cargo_generate(&by_path, arguments));
-    assert!(contents(&by_path.join("my-app")) == contents(&by_address));
+    let output = cargo_generate(&by_path, arguments);
+    assert_success(&output);
+    let project = by_path.join("my-app");
+    assert!(contents(&project) == contents(&by_address));
+    assert!(!project.join("target").exists());
+    let said = String::from_utf8(output.stdout).unwrap();
+    let next = format!("\nNext:\n  cd \"{}\"\n  cargo run\n", project.display());
+    assert!(said.contains(&next), "{said}");
 
     // Later versions of cargo-generate run rustfmt file by file, unless told not to.
     assert!(read("cargo-generate.toml").contains("\nfmt = false\n"));
