@@ -51,10 +51,10 @@ const CHOICES: [Choice; 6] = [
             &["session_user"],
             &["__Host-id", "__Host-"],
             &["__Secure-a.b", "__Secure-"],
-            // Short, or an attribute, which is a name only by its place.
-            &["a", "Path", "Z", "expires", "Secure"],
-            // 64 bytes.
-            &["abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ_.012345678"],
+            // Words that the app, its pages and its log use for something else.
+            &["session", "login", "event", "csrf-token", "http", "error"],
+            // As short and as long as can be, or an attribute, which is a name only by its place.
+            &["a", LONG_COOKIE_NAME, "Path", "Z", "expires", "Secure"],
         ],
     ),
     (
@@ -74,7 +74,7 @@ const CHOICES: [Choice; 6] = [
             &["/dashboard"],
             &["/"],
             &["/me"],
-            &["/a.b/~c", LONG_PATH, "/.../-/_"],
+            &["/start.css", "/a.b/~c", LONG_PATH, "/.../-/_", "/start.svg"],
             // Almost paths that the app has.
             &["/login/x", "/me/too", "/Login"],
         ],
@@ -84,12 +84,15 @@ const CHOICES: [Choice; 6] = [
         &[
             &["/"],
             &["/logout/everywhere", "/healthz/live", "/LOGOUT"],
-            &["/me"],
+            &["/bye.svg", "/bye.css"],
             &["/a.b/~c", LONG_PATH, "/.../-/_"],
             &["/dashboard"],
         ],
     ),
 ];
+
+/// 64 bytes.
+const LONG_COOKIE_NAME: &str = "abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ_.012345678";
 
 /// 200 characters.
 const LONG_PATH: &str = "/nineteen-characters/nineteen-characters/nineteen-characters\
