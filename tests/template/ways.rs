@@ -392,6 +392,33 @@ fn a_workspace_takes_a_project_in_or_leaves_it_out() {
 }
 
 #[test]
+fn two_projects_share_a_workspace_once_a_library_is_renamed() {
+    let folder = scratch("two-in-a-workspace");
+    let manifest = "[workspace]\nresolver = \"3\"\nmembers = []\n";
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    let path = template().to_str().unwrap();
+    for name in ["my-first-app", "my-second-app"] {
+        assert_success(&cargo_generate(&folder, ["--path", path, "--name", name]));
+    }
+    let second = folder.join("my-second-app");
+    fs::copy(second.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let collides = || {
+        let output = cargo_command(&folder, &["build", "--workspace"])
+            .output()
+            .unwrap();
+        assert_success(&output);
+        String::from_utf8_lossy(&output.stderr).contains("output filename collision")
+    };
+    assert!(collides());
+    let readme = read("README.md");
+    let rename = commands(&readme)
+        .into_iter()
+        .find(|block| block.contains("my_second_app"));
+    succeeds(&second, rename.unwrap());
+    assert!(!collides());
+}
+
+#[test]
 fn its_own_test_command_tests_what_is_generated() {
     let folder = scratch("own-test");
     let test = |command: &str| {
