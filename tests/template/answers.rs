@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use crate::{
-    assert_success, cargo_command, cargo_generate, files_below, generate, read, root, scratch,
-    template, tracked,
+    assert_success, cargo_command, cargo_generate, files_below, generate, read, root, said,
+    scratch, template, tracked, unindented,
 };
 
 #[test]
@@ -128,15 +128,16 @@ fn refusal(command: &mut Command) -> String {
     // A backtrace takes longer than the refusal.
     let output = command.env("RUST_BACKTRACE", "0").output().unwrap();
     assert!(!output.status.success(), "{command:?} succeeds");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let said = said(&output);
     assert!(!said.contains("in call to function"), "{said}");
     said
 }
 
-/// The sentence as cargo-generate shows it, which indents every line but the first.
+/// The sentence as cargo-generate shows it.
 fn sentence(key: &str, value: &str, rule: &str) -> String {
-    let sentence = format!("{key} = \"{value}\" is refused: {rule}.");
-    format!("Runtime error: {} (line ", sentence.replace('\n', "\n    "))
+    unindented(&format!(
+        "Runtime error: {key} = \"{value}\" is refused: {rule}. (line "
+    ))
 }
 
 /// A placeholder, what its rule is called in a refusal and in the code, and what it refuses.

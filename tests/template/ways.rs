@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     assert_success, build_settings, cargo_command, cargo_generate_binary, files_below, git,
-    git_identity, read, scratch, section, template,
+    git_identity, read, said, scratch, section, template,
 };
 
 /// Valid answers, each as far from its default as the rules allow.
@@ -263,11 +263,8 @@ fn a_path_and_an_address_give_the_same_and_rustfmt_leaves_it_alone() {
     let project = by_path.join("my-app");
     assert!(contents(&project) == contents(&by_address));
     assert!(!project.join("target").exists());
-    let said = String::from_utf8(output.stdout).unwrap();
-    let next = format!(
-        "\nNext:\n  cd \"{}\"\n  cargo run\nBefore",
-        project.display()
-    );
+    let said = said(&output);
+    let next = format!("\nNext:\ncd \"{}\"\ncargo run\nBefore", project.display());
     assert!(said.contains(&next), "{said}");
 
     // Later versions of cargo-generate run rustfmt file by file, unless told not to.
