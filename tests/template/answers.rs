@@ -1,9 +1,10 @@
 //! Where answers come from, and which are refused.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use crate::{
-    assert_success, cargo_command, cargo_generate, files_below, generate, read, scratch, template,
+    assert_success, cargo_command, cargo_generate, files_below, generate, read, root, said,
+    scratch, template, tracked, unindented,
 };
 
 #[test]
@@ -41,10 +42,14 @@ fn an_answer_outside_its_rule_stops_with_one_sentence_and_leaves_no_file() {
     let template = the_rules_alone();
     let file = scratch("refused-values").join("values.toml");
     for Rule {
-        key, rule, refused, ..
+        key,
+        rule,
+        refused,
+        refused_by_name,
+        ..
     } in RULES
     {
-        for value in refused {
+        for value in refused.iter().chain(refused_by_name) {
             let mut command = cargo_generate(&template, &folder, "refused");
             // `-d` cuts what is blank in front, and takes no second line.
             if value.starts_with(char::is_whitespace) || value.contains(['\n', '\0']) {
@@ -86,27 +91,20 @@ fn a_name_that_cannot_build_is_refused_before_anything_is_written() {
 fn a_constant_outside_its_rule_does_not_compile_and_says_the_rule() {
     let project = generate("edited", &[]);
     let mut constants = fs::read_to_string(project.join("src/defaults.rs")).unwrap();
-    for Rule {
-        key,
-        function,
-        refused,
-        ..
-    } in RULES
-    {
-        let key = key.to_uppercase();
-        for (nth, value) in refused.iter().enumerate() {
+    let mut expected = BTreeMap::<_, usize>::new();
+    for rule in RULES {
+        let (key, function) = (rule.key.to_uppercase(), rule.function);
+        // One function serves both redirects, and knows what login refuses by name.
+        let by_name = rule.refused_by_name.iter().filter(|path| **path != "/me");
+        for (nth, value) in rule.refused.iter().chain(by_name).enumerate() {
             constants +=
                 &format!("const BAD_{key}_{nth}: () = {{ rules::{function}({value:?}); }};\n");
+            *expected.entry(rule.panic).or_default() += 1;
         }
     }
     fs::write(project.join("src/defaults.rs"), constants).unwrap();
     let said = refusal(&mut cargo_command(&project, &["build", "--lib"]));
-    for Rule {
-        function, panic, ..
-    } in RULES
-    {
-        let of_it = RULES.iter().filter(|rule| rule.function == function);
-        let expected: usize = of_it.map(|rule| rule.refused.len()).sum();
+    for (panic, expected) in expected {
         let panic = format!("evaluation panicked: {panic}\n");
         assert_eq!(said.matches(&panic).count(), expected, "{panic} in {said}");
     }
@@ -115,12 +113,11 @@ fn a_constant_outside_its_rule_does_not_compile_and_says_the_rule() {
 /// The template without what is only copied: a refusal takes a third of the time.
 fn the_rules_alone() -> PathBuf {
     let folder = scratch("rules");
+    fs::create_dir_all(folder.join(".template/src")).unwrap();
     fs::create_dir(folder.join("src")).unwrap();
-    for path in [
-        "cargo-generate.toml",
-        "cargo-generate.rhai",
-        "src/defaults.rs.liquid",
-    ] {
+    let below = tracked(root());
+    let below = below.iter().filter(|path| path.starts_with(".template/"));
+    for path in below.map(String::as_str).chain(["cargo-generate.toml"]) {
         fs::write(folder.join(path), read(path)).unwrap();
     }
     folder
@@ -131,13 +128,16 @@ fn refusal(command: &mut Command) -> String {
     // A backtrace takes longer than the refusal.
     let output = command.env("RUST_BACKTRACE", "0").output().unwrap();
     assert!(!output.status.success(), "{command:?} succeeds");
-    String::from_utf8(output.stderr).unwrap()
+    let said = said(&output);
+    assert!(!said.contains("in call to function"), "{said}");
+    said
 }
 
-/// The sentence as cargo-generate shows it, which indents every line but the first.
+/// The sentence as cargo-generate shows it.
 fn sentence(key: &str, value: &str, rule: &str) -> String {
-    let sentence = format!("{key} = \"{value}\" is refused: {rule}.");
-    format!("Runtime error: {} (line ", sentence.replace('\n', "\n    "))
+    unindented(&format!(
+        "Runtime error: {key} = \"{value}\" is refused: {rule}. (line "
+    ))
 }
 
 /// A placeholder, what its rule is called in a refusal and in the code, and what it refuses.
@@ -147,6 +147,7 @@ struct Rule {
     function: &'static str,
     panic: &'static str,
     refused: &'static [&'static str],
+    refused_by_name: &'static [&'static str],
 }
 
 const RULES: [Rule; 5] = [
@@ -158,6 +159,7 @@ const RULES: [Rule; 5] = [
         panic: "COOKIE_NAME: letters, digits, `-`, `_` and `.`; starts with a letter, or with exactly \
                 `__Host-` or `__Secure-`; at most 64 bytes",
         refused: BAD_COOKIE_NAMES,
+        refused_by_name: &[],
     },
     Rule {
         key: "session_max_age",
@@ -166,6 +168,7 @@ const RULES: [Rule; 5] = [
         panic: "SESSION_MAX_AGE: a whole number and a unit, `m`, `h` or `d`; at least 1 minute, at most \
                 400 days",
         refused: BAD_MAX_AGES,
+        refused_by_name: &[],
     },
     Rule {
         key: "same_site",
@@ -173,26 +176,33 @@ const RULES: [Rule; 5] = [
         function: "same_site",
         panic: "SAME_SITE: `Lax`, `Strict` or `None`",
         refused: BAD_SAME_SITES,
+        refused_by_name: &[],
     },
     Rule {
         key: "login_redirect",
+        rule: "one `/`, then segments of letters, digits, _ ~ . - and no `.` or `..` segment, no `//`, no query; \
+               not /login, /logout or /healthz",
+        refused_by_name: &["/login"],
         ..PATH
     },
     Rule {
         key: "logout_redirect",
+        rule: "one `/`, then segments of letters, digits, _ ~ . - and no `.` or `..` segment, no `//`, no query; \
+               not /logout, /healthz or /me",
+        refused_by_name: &["/me"],
         ..PATH
     },
 ];
 
 const PATH: Rule = Rule {
     key: "",
-    rule: "one `/`, then segments of letters, digits, _ ~ . - and no `.` or `..` segment, no `//`, no query; \
-           not /login, /logout or /healthz",
+    rule: "",
     function: "local_path",
     panic: "LOGIN_REDIRECT and LOGOUT_REDIRECT: a path on this site, one `/`, then segments of letters, \
             digits, `_`, `~`, `.` and `-`; no `.` or `..` segment, no `//`, no query; not `/login`, \
             `/logout` or `/healthz`",
     refused: BAD_PATHS,
+    refused_by_name: &[],
 };
 
 #[rustfmt::skip] // By what is wrong, not by length.
@@ -274,7 +284,7 @@ const BAD_PATHS: &[&str] = &[
     // What a router would read a variable into.
     "/{a}", "/{*a}", "/*a", "/*", "/:a",
     // Paths of the app that have no page.
-    "/login", "/logout", "/healthz", "/@style.css",
+    "/logout", "/healthz", "/@style.css",
     // Rust.
     "/a\"b", "/a\\b", "/a\\", "/a\\u{62}", "/a\"); panic!(\"", "/a'b",
     // TOML.

@@ -1,7 +1,7 @@
 //! The template: what it generates, and what it refuses.
 //!
-//! Runs the real `cargo generate`, and installs it below `target` where there is none. Stays behind
-//! when a project is generated.
+//! Runs the real `cargo generate`, and installs it below `target` where there is none; another version
+//! where `CARGO_GENERATE_BINARY` names one. Stays behind when a project is generated.
 //!
 //! [`matrix`] checks the projects themselves, [`answers`] what is refused, [`twins`] that the live
 //! app and what is rendered stay the same, `ways` what else the READMEs say to do.
@@ -97,6 +97,9 @@ fn template() -> &'static Path {
 fn cargo_generate_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(binary) = env::var_os("CARGO_GENERATE_BINARY") {
+            return binary.into();
+        }
         let says_version = |binary: &Path| {
             let output = Command::new(binary)
                 .args(["generate", "--version"])
@@ -187,6 +190,18 @@ fn assert_success(output: &Output) {
         String::from_utf8_lossy(&output.stderr),
     );
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+}
+
+/// What cargo-generate says, without the blanks that versions put in front of lines.
+fn said(output: &Output) -> String {
+    let streams = [&output.stdout, &output.stderr];
+    let text = streams.map(|stream| String::from_utf8_lossy(stream).into_owned());
+    unindented(&text.concat())
+}
+
+fn unindented(text: &str) -> String {
+    let lines: Vec<&str> = text.split('\n').map(str::trim_start).collect();
+    lines.join("\n")
 }
 
 /// Paths of the files that git tracks or would track.

@@ -1,4 +1,4 @@
-//! The live files and their `*.liquid` twins.
+//! The live files and their twins in `.template`.
 
 use std::{collections::BTreeMap, env, fs};
 
@@ -8,19 +8,14 @@ use crate::{NAME, files_below, generate, read, root, tracked};
 const BLESS: &str = "BLESS";
 
 /// What stays behind.
-const TEMPLATE_ONLY: [&str; 12] = [
+const TEMPLATE_ONLY: [&str; 7] = [
     ".ci/",
     ".github/workflows/baseline.yml",
     ".github/workflows/template.yml",
-    "Cargo.lock.liquid",
+    ".template/",
     "LICENSE-",
-    "benches/",
-    "README.md.liquid",
-    "cargo-generate.",
-    "src/defaults.rs.liquid",
+    "cargo-generate.toml",
     "tests/template/",
-    "Cargo.toml.liquid",
-    "template.toml.liquid",
 ];
 
 const DEFAULTS: [(&str, &str); 6] = [
@@ -36,11 +31,14 @@ const DEFAULTS: [(&str, &str); 6] = [
 fn derived_files_follow_from_the_live_ones() {
     let lock = read("Cargo.lock");
     let derived = [
-        ("Cargo.toml.liquid", manifest_twin(&read("Cargo.toml"))),
-        ("Cargo.lock.liquid", lock_twin(&lock)),
         (
-            "cargo-generate.rhai",
-            with_dependencies(&read("cargo-generate.rhai"), &lock),
+            ".template/Cargo.toml.liquid",
+            manifest_twin(&read("Cargo.toml")),
+        ),
+        (".template/Cargo.lock.liquid", lock_twin(&lock)),
+        (
+            ".template/names.rhai",
+            with_dependencies(&read(".template/names.rhai"), &lock),
         ),
     ];
     for (path, expected) in derived {
@@ -64,8 +62,7 @@ fn the_defaults_give_back_the_app_byte_for_byte() {
         .map(|path| (path.clone(), fs::read(root().join(&path)).unwrap()))
         .collect();
     for path in ["README.md", "Cargo.toml", "template.toml"] {
-        let twin = read(&format!("{path}.liquid"));
-        expected.insert(path.into(), rendered(&twin, &DEFAULTS).into());
+        expected.insert(path.into(), rendered(path, &DEFAULTS).into());
     }
     expected.insert("Cargo.lock".into(), lock_of("same-app").into());
 
@@ -80,9 +77,10 @@ fn the_defaults_give_back_the_app_byte_for_byte() {
     }
 }
 
-/// A twin with these answers filled in.
-pub(crate) fn rendered(twin: &str, answers: &[(&str, &str)]) -> String {
-    answers.iter().fold(twin.to_owned(), |text, (key, value)| {
+/// The twin of a file with these answers filled in.
+pub(crate) fn rendered(path: &str, answers: &[(&str, &str)]) -> String {
+    let twin = read(&format!(".template/{path}.liquid"));
+    answers.iter().fold(twin, |text, (key, value)| {
         text.replace(&format!("{{{{ {key} }}}}"), value)
     })
 }

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     assert_success, build_settings, cargo_command, cargo_generate_binary, files_below, git,
-    git_identity, read, scratch, section, template,
+    git_identity, read, said, scratch, section, template,
 };
 
 /// Valid answers, each as far from its default as the rules allow.
@@ -29,17 +29,9 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
     let folder = scratch("update");
     let template = repository(&folder.join("template"));
     let project = generate(&folder, &template, "my-app", &ODD);
-    let readme = fs::read_to_string(project.join("README.md")).unwrap();
-    let of = |heading| commands(section(&readme, heading));
-    let blocks = [
-        of("## Keep what was generated\n"),
-        of("## Updates from the template\n"),
-    ]
-    .concat();
-    let [keep, update] = blocks.as_slice() else {
-        panic!("{blocks:?}")
-    };
-    shell(&project, keep, "TEMPLATE", &template);
+    let [keep, update] = update_commands(&template);
+    succeeds(&project, &keep);
+    assert_eq!(git(&project, &["status", "--porcelain"]), "");
 
     // What an owner does.
     let file = |path: &str| project.join(path);
@@ -56,24 +48,8 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
     git(&project, &["add", "-A"]);
     git(&project, &["commit", "-qm", "Move in"]);
 
-    // What the template does: another line, another file, one file less, a new version.
-    let newer = folder.join("template");
-    append(&newer.join("src/lib.rs"), "// A newer line.\n");
-    replace(
-        &newer.join("README.md.liquid"),
-        "## Run it\n",
-        "## Run it at once\n",
-    );
-    replace(
-        &newer.join("template.toml.liquid"),
-        "version = \"",
-        "version = \"1",
-    );
-    fs::write(newer.join("src/newer.rs"), "//! A newer file.\n").unwrap();
-    fs::remove_file(newer.join("tests/headers.rs")).unwrap();
-    git(&newer, &["add", "-A"]);
-    git(&newer, &["commit", "-qm", "Go on"]);
-    shell(&project, update, "TEMPLATE", &template);
+    go_on(&folder.join("template"));
+    succeeds(&project, &update);
 
     assert_eq!(git(&project, &["status", "--porcelain"]), "");
     let parents = git(&project, &["show", "-s", "--format=%p"]);
@@ -97,6 +73,10 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
         assert_eq!(project.join(path).exists(), stays, "{path}");
     }
 
+    let merged = state(&project);
+    succeeds(&project, &update);
+    assert!(state(&project) == merged, "nothing new changes something");
+
     // The branch is what the newer template generates, nothing of the owner's in it.
     git(&project, &["checkout", "-q", "template"]);
     let kept = contents(&project);
@@ -109,6 +89,90 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
 }
 
 #[test]
+fn an_update_that_fails_changes_nothing() {
+    let folder = scratch("failed-update");
+    let template = repository(&folder.join("template"));
+    let project = generate(&folder, &template, "my-app", &ODD);
+    let [keep, update] = update_commands(&template);
+    let refused = |command: &str, reason: &str| {
+        let before = state(&project);
+        let output = shell(&project, command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && said.contains(reason),
+            "{command}: {said}"
+        );
+        assert!(state(&project) == before, "{command} changes something");
+    };
+    refused(&update, "there is no branch");
+    git(&project, &["symbolic-ref", "HEAD", "refs/heads/template"]);
+    refused(&keep, "your own branch is called");
+    git(&project, &["branch", "-m", "main"]);
+    // Git knows of nobody to commit as.
+    refused(&format!("GIT_AUTHOR_NAME='' {keep}"), "empty ident name");
+    succeeds(&project, &keep);
+    refused(&keep, "already");
+
+    append(&project.join("README.md"), "\nThe house has a cat.\n");
+    refused(&update, "not committed");
+    git(&project, &["commit", "-qam", "Move in"]);
+    let without = update.replace(&format!("TEMPLATE={template}"), "");
+    refused(&without, "TEMPLATE is not set");
+    refused(&format!("TEMPLATE= {without}"), "TEMPLATE is not set");
+    let nowhere = update.replace(&template, "file:///nowhere/at/all");
+    refused(&nowhere, "nothing could be generated");
+
+    go_on(&folder.join("template"));
+    let hook = project.join(".git/hooks/pre-merge-commit");
+    fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+    run(&project, "chmod", &["+x", ".git/hooks/pre-merge-commit"]);
+    refused(&update, "the merge was refused");
+    fs::remove_file(hook).unwrap();
+    git(&project, &["switch", "-q", "template"]);
+    refused(&update, "checked out");
+}
+
+#[test]
+fn a_project_in_a_larger_repository_is_left_alone_and_told_how_to_compare() {
+    let outer = scratch("larger");
+    let template = repository(&scratch("larger-template").join("template"));
+    git(&outer, &["init", "-q"]);
+    fs::write(outer.join("other"), "Somebody else's.\n").unwrap();
+    let project = generate_with(&outer, &template, "my-app", &ODD, &[]);
+    assert!(!project.join(".git").exists());
+    git(&outer, &["add", "-A"]);
+    git(&outer, &["commit", "-qm", "Begin"]);
+    git(&outer, &["branch", "template"]);
+    go_on(Path::new(template.trim_start_matches("file://")));
+
+    let before = state(&outer);
+    let mut told = String::new();
+    for command in update_commands(&template) {
+        let output = shell(&project, &command);
+        told = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{command}");
+        assert!(
+            told.contains("the folder my-app/ of a larger repository"),
+            "{told}"
+        );
+    }
+    // The commands as they stand there. The last one exits with 1, because there is a difference.
+    let commands: String = told
+        .lines()
+        .filter(|line| line.starts_with("  "))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let output = shell(
+        &project,
+        &format!("TEMPLATE={template}\n{commands} || true"),
+    );
+    assert_success(&output);
+    let differs = String::from_utf8(output.stdout).unwrap();
+    assert!(differs.contains("\n+// A newer line.\n"), "{differs}");
+    assert!(state(&outer) == before, "something has changed");
+}
+
+#[test]
 fn a_copy_of_the_template_becomes_what_the_defaults_generate() {
     let folder = scratch("fork");
     let template = repository(&folder.join("template"));
@@ -117,17 +181,13 @@ fn a_copy_of_the_template_becomes_what_the_defaults_generate() {
         panic!("one block of commands is expected")
     };
     assert_eq!(documented.lines().count(), 3, "{documented}");
+    let documented = documented.replace("$COPY", &template);
 
     // The name decides where Cargo.lock has the package: first, in between, last.
     for name in ["a", "my-app", "zzz_9"] {
         let place = folder.join(format!("{name}-forked"));
         fs::create_dir(&place).unwrap();
-        shell(
-            &place,
-            &documented.replace("my-app", name),
-            "COPY",
-            &template,
-        );
+        succeeds(&place, &documented.replace("my-app", name));
         let project = place.join(name);
         assert_eq!(git(&project, &["status", "--porcelain"]), "");
         git(&project, &["rev-parse", "--verify", "-q", "template"]);
@@ -189,11 +249,23 @@ fn a_path_and_an_address_give_the_same_and_rustfmt_leaves_it_alone() {
     let by_address = generate(&folder, &address, "my-app", &ODD);
     let by_path = folder.join("by-path");
     fs::create_dir(&by_path).unwrap();
-    let path = template().to_str().unwrap();
+    // What a checkout holds that somebody worked in stays there.
+    let used = folder.join("template");
+    fs::create_dir(used.join("target")).unwrap();
+    for path in ["users", "revocations.redb", ".env", "target/binary"] {
+        fs::write(used.join(path), b"\xff").unwrap();
+    }
+    let path = used.to_str().unwrap();
     let more = ODD.iter().flat_map(|answer| ["-d", answer]);
     let arguments = ["--path", path, "--name", "my-app"].into_iter().chain(more);
-    assert_success(&cargo_generate(&by_path, arguments));
-    assert!(contents(&by_path.join("my-app")) == contents(&by_address));
+    let output = cargo_generate(&by_path, arguments);
+    assert_success(&output);
+    let project = by_path.join("my-app");
+    assert!(contents(&project) == contents(&by_address));
+    assert!(!project.join("target").exists());
+    let said = said(&output);
+    let next = format!("\nNext:\ncd \"{}\"\ncargo run\nBefore", project.display());
+    assert!(said.contains(&next), "{said}");
 
     // Later versions of cargo-generate run rustfmt file by file, unless told not to.
     assert!(read("cargo-generate.toml").contains("\nfmt = false\n"));
@@ -317,6 +389,33 @@ fn a_workspace_takes_a_project_in_or_leaves_it_out() {
 }
 
 #[test]
+fn two_projects_share_a_workspace_once_a_library_is_renamed() {
+    let folder = scratch("two-in-a-workspace");
+    let manifest = "[workspace]\nresolver = \"3\"\nmembers = []\n";
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    let path = template().to_str().unwrap();
+    for name in ["my-first-app", "my-second-app"] {
+        assert_success(&cargo_generate(&folder, ["--path", path, "--name", name]));
+    }
+    let second = folder.join("my-second-app");
+    fs::copy(second.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let collides = || {
+        let output = cargo_command(&folder, &["build", "--workspace"])
+            .output()
+            .unwrap();
+        assert_success(&output);
+        String::from_utf8_lossy(&output.stderr).contains("output filename collision")
+    };
+    assert!(collides());
+    let readme = read("README.md");
+    let rename = commands(&readme)
+        .into_iter()
+        .find(|block| block.contains("my_second_app"));
+    succeeds(&second, rename.unwrap());
+    assert!(!collides());
+}
+
+#[test]
 fn its_own_test_command_tests_what_is_generated() {
     let folder = scratch("own-test");
     let test = |command: &str| {
@@ -358,22 +457,68 @@ fn repository(folder: &Path) -> String {
     format!("file://{}", folder.display())
 }
 
+/// What a newer template does: another line, another file, one file less, a new version.
+fn go_on(template: &Path) {
+    append(&template.join("src/lib.rs"), "// A newer line.\n");
+    replace(
+        &template.join(".template/README.md.liquid"),
+        "## Run it\n",
+        "## Run it at once\n",
+    );
+    replace(
+        &template.join(".template/template.toml.liquid"),
+        "version = \"",
+        "version = \"1",
+    );
+    fs::write(template.join("src/newer.rs"), "//! A newer file.\n").unwrap();
+    fs::remove_file(template.join("tests/headers.rs")).unwrap();
+    git(template, &["add", "-A"]);
+    git(template, &["commit", "-qm", "Go on"]);
+}
+
+/// What the generated README says to do before the first change, and to get a newer version.
+fn update_commands(template: &str) -> [String; 2] {
+    let readme = read(".template/README.md.liquid");
+    let headings = [
+        "## Keep what was generated\n",
+        "## Updates from the template\n",
+    ];
+    headings.map(|heading| {
+        let [command] = commands(section(&readme, heading))[..] else {
+            panic!("one block of commands is expected below {heading}")
+        };
+        command.trim().replace("ADDRESS", template)
+    })
+}
+
+/// All that may not change where a command fails: files, the index and the branches.
+fn state(repository: &Path) -> (BTreeMap<String, Vec<u8>>, String) {
+    let all = "git status --porcelain; git ls-files --stage; cat .git/HEAD; git for-each-ref; git worktree list";
+    let output = shell(repository, all);
+    assert_success(&output);
+    (
+        contents(repository),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
 /// A project from the repository, with a repository of its own.
 fn generate(folder: &Path, address: &str, name: &str, answers: &[&str]) -> PathBuf {
-    let answers = answers.iter().flat_map(|answer| ["-d", answer]);
     // The scratch folder may lie in a repository, which cargo-generate would leave it at.
-    let arguments = [
-        "--force-git-init",
-        "--no-workspace",
-        "--name",
-        name,
-        "--git",
-        address,
-    ];
-    assert_success(&cargo_generate(
-        folder,
-        arguments.into_iter().chain(answers),
-    ));
+    generate_with(folder, address, name, answers, &["--force-git-init"])
+}
+
+fn generate_with(
+    folder: &Path,
+    address: &str,
+    name: &str,
+    answers: &[&str],
+    more: &[&str],
+) -> PathBuf {
+    let answers = answers.iter().flat_map(|answer| ["-d", answer]);
+    let arguments = ["--no-workspace", "--name", name, "--git", address].into_iter();
+    let arguments = arguments.chain(answers).chain(more.iter().copied());
+    assert_success(&cargo_generate(folder, arguments));
     folder.join(name)
 }
 
@@ -399,15 +544,18 @@ fn commands(markdown: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Runs commands as somebody would who set a variable to an address.
-fn shell(folder: &Path, commands: &str, variable: &str, address: &str) {
-    let output = git_identity(Command::new("bash").args(["-euxc", commands]))
+/// Runs commands as somebody would who pastes them.
+fn shell(folder: &Path, commands: &str) -> Output {
+    git_identity(Command::new("bash").args(["-euc", commands]))
         .current_dir(folder)
-        .env(variable, address)
         .env("PATH", path_with_tools())
+        .env_remove("TEMPLATE")
         .output()
-        .unwrap();
-    assert_success(&output);
+        .unwrap()
+}
+
+fn succeeds(folder: &Path, commands: &str) {
+    assert_success(&shell(folder, commands));
 }
 
 fn run(folder: &Path, program: &str, arguments: &[&str]) {

@@ -28,7 +28,7 @@ use http::{Connection, PATIENCE, Reply, get};
 use measure::Result;
 
 #[expect(dead_code, reason = "the rest is for the app's tests")]
-#[path = "../../../../tests/common/process/http.rs"]
+#[path = "../../../../../tests/common/process/http.rs"]
 mod http;
 
 const CLIENTS: usize = 32;

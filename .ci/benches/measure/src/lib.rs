@@ -21,7 +21,7 @@ use http_body_util::BodyExt;
 use tower::{Service, ServiceExt};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-#[path = "../../../.ci/walkthrough/src/walkthrough.rs"]
+#[path = "../../../walkthrough/src/walkthrough.rs"]
 pub mod walkthrough;
 
 /// 64 different bytes in base64.

@@ -1,7 +1,7 @@
 //! `GET /me` in process: from a bare handler that answers a constant to the whole app.
 //!
 //! The app's log is written too, between the lines of the table:
-//! `cargo bench --manifest-path benches/measure/Cargo.toml | grep --invert-match answered` leaves it out.
+//! `cargo bench --manifest-path .ci/benches/measure/Cargo.toml | grep --invert-match answered` leaves it out.
 
 use axum::Router;
 use divan::{Bencher, black_box};
