@@ -21,7 +21,7 @@ pub const SESSION_MAX_AGE: Duration = rules::max_age("7d");
 pub const SAME_SITE: SameSite = rules::same_site("Lax");
 
 /// Where a successful login leads, and the path of the dashboard.
-pub const LOGIN_REDIRECT: &str = rules::local_path("/dashboard");
+pub const LOGIN_REDIRECT: &str = rules::login_redirect("/dashboard");
 
-/// Where logout leads. The page there is the start page.
-pub const LOGOUT_REDIRECT: &str = rules::local_path("/");
+/// Where logout leads: the start page, unless the path has a page of its own.
+pub const LOGOUT_REDIRECT: &str = rules::logout_redirect("/");

@@ -1,143 +1,60 @@
-//! Everything that can go wrong while answering a request.
+//! Everything that can go wrong while a request is answered.
 
-use std::{borrow::Cow, fmt::Display};
+use std::fmt::Display;
 
-use axum::{
-    extract::rejection::FormRejection,
-    http::{StatusCode, header::RETRY_AFTER},
-    response::{IntoResponse, Response},
-};
-use tower_http::csrf::ProtectionError;
+use axum::http::{StatusCode, header::RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
 
-use crate::{
-    pages::{self, LoginForm},
-    password::Refusal,
-};
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// When to ask again while the store of ended sessions is away, in seconds.
-const STORE_RETRY_AFTER: u64 = 5;
-
-/// Why a request is not answered as asked: it knows its status, its words for the client, and what
-/// is logged. Words for the client never carry an internal detail.
-#[derive(Debug)]
-pub enum Error {
-    /// 401: the route needs a session and the request has none.
-    NotLoggedIn,
-    /// 422, 401, 429 or 503: nobody was logged in. Shown with the form, so that nothing typed is
-    /// lost, except the password.
-    LoginRefused {
-        /// The form as it was sent.
-        form: LoginForm,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// 503: sessions can neither be checked nor ended, and one that cannot be checked is not
-    /// believed; the cause is logged where it is noticed.
-    StoreAway,
-    /// 503: the process is about to stop; answered to whoever asks for readiness.
-    Stopping,
-    /// 400, 413, 415 or 422: the body is not the form that the route takes.
-    Form(FormRejection),
-    /// 403: the request would change something and comes from another origin.
-    CrossOrigin,
-    /// 404: there is no such page.
-    NotFound,
-    /// 405: the page exists, but not for this method.
-    MethodNotAllowed,
-    /// 408: the form took too long to arrive. Not for what is slow here: browsers send a request again
-    /// that is answered so, also one that changes something (RFC 9110, section 15.5.9).
-    FormTimeout,
-    /// 503: the answer took too long.
-    TooSlow,
-    /// 500: our own fault; the cause is logged where it is noticed.
-    Internal,
-}
+/// Why a request is not answered as asked: its status, and its words for the client, which never carry
+/// an internal detail. Why a login is refused is [`Refusal`](crate::users::Refusal).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error(u16, &'static str);
 
 impl Error {
-    /// Logs the cause of a failure that the client can do nothing about.
+    pub const BAD_HOST: Self = Self(400, "The request must name one host.");
+    pub const BAD_FORM: Self = Self(400, "The form could not be read.");
+    pub const NOT_LOGGED_IN: Self = Self(401, "You are not logged in.");
+    pub const CROSS_ORIGIN: Self =
+        Self(403, "This request came from another site and was refused.");
+    pub const NOT_FOUND: Self = Self(404, "There is no such page.");
+    pub const BAD_METHOD: Self = Self(405, "This address does not answer this method.");
+    pub const LARGE_FORM: Self = Self(413, "The form is too large.");
+    pub const NO_FORM: Self = Self(415, "This address takes application/x-www-form-urlencoded.");
+    pub const ODD_FORM: Self = Self(
+        422,
+        "The form has a field twice, or one that cannot be read.",
+    );
+    pub const STOPPING: Self = Self(503, "This instance is about to stop.");
+    pub const TOO_SLOW: Self = Self(
+        503,
+        "The answer took too long. Please try again in a moment.",
+    );
+    const INTERNAL: Self = Self(500, "Something went wrong on our side.");
+    const STORE_AWAY: Self = Self(
+        503,
+        "Sessions cannot be checked just now. Please try again.",
+    );
+
+    /// Our own fault, about which the client can do nothing. Logs the cause.
     pub fn internal(cause: impl Display) -> Self {
         tracing::error!(event = "internal_error", %cause);
-        Self::Internal
+        Self::INTERNAL
     }
 
-    /// Logs why the store of ended sessions, or that of the users, did not answer.
+    /// A store does not answer: a session that cannot be checked is not believed. Logs the cause.
     pub fn store_away(cause: impl Display) -> Self {
         tracing::error!(event = "store_away", %cause);
-        Self::StoreAway
-    }
-
-    /// Logs why the cross-origin check refused a request.
-    pub fn log_cross_origin(reason: &ProtectionError) {
-        tracing::warn!(event = "cross_origin_refused", %reason);
-    }
-
-    /// The status of the answer.
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::NotLoggedIn => StatusCode::UNAUTHORIZED,
-            Self::LoginRefused { refusal, .. } => match refusal {
-                Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                Refusal::Wrong => StatusCode::UNAUTHORIZED,
-                Refusal::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
-                Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            },
-            Self::StoreAway | Self::Stopping | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Form(rejection) => rejection.status(),
-            Self::CrossOrigin => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::FormTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// What the client is told, as a sentence.
-    pub fn words(&self) -> Cow<'static, str> {
-        let words = match self {
-            Self::LoginRefused { refusal, .. } => return refusal.to_string().into(),
-            Self::StoreAway => "Sessions cannot be checked just now. Please try again in a moment.",
-            Self::Stopping => "This instance is about to stop.",
-            Self::NotLoggedIn => "You are not logged in.",
-            Self::Form(rejection) => match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => "The form is too large.",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                    "This address takes a form: Content-Type application/x-www-form-urlencoded."
-                }
-                StatusCode::UNPROCESSABLE_ENTITY => {
-                    "The form is not complete: it takes one user_id, and password and next at most once."
-                }
-                _ => "The form could not be read.",
-            },
-            Self::CrossOrigin => "This request came from another site and was refused.",
-            Self::NotFound => "There is no such page.",
-            Self::MethodNotAllowed => "This address does not answer this method.",
-            Self::FormTimeout => "The form took too long to arrive.",
-            Self::TooSlow => "The answer took too long. Please try again in a moment.",
-            Self::Internal => "Something went wrong on our side.",
-        };
-        words.into()
-    }
-
-    /// When to ask again, in seconds (RFC 9110, section 10.2.3).
-    fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::LoginRefused { refusal, .. } => refusal.retry_after(),
-            Self::StoreAway => Some(STORE_RETRY_AFTER),
-            _ => None,
-        }
+        Self::STORE_AWAY
     }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, words) = (self.status(), self.words());
-        let retry_after = self.retry_after().map(|seconds| [(RETRY_AFTER, seconds)]);
-        let body = match self {
-            // `/me` is for programs, and a program wants no page.
-            Self::NotLoggedIn => words.into_response(),
-            Self::LoginRefused { form, .. } => pages::login(&form, Some(&words)).into_response(),
-            _ => pages::error(status, &words).into_response(),
-        };
-        (status, retry_after, body).into_response()
+        let Self(status, words) = self;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = (self == Self::STORE_AWAY).then_some([(RETRY_AFTER, "5")]);
+        (status, retry_after, words).into_response()
     }
 }

@@ -1,237 +1,155 @@
-//! The process: settings, log, listener, shutdown. It decides nothing.
+//! The process: arguments, `.env`, log, listener, signals.
 
-use std::{
-    env,
-    error::Error,
-    ffi::OsString,
-    io::{self, IsTerminal},
-    net::SocketAddr,
-    path::Path,
-    process::ExitCode,
-    time::Duration,
-};
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, atomic::Ordering};
+use std::{env, error::Error, ffi::OsString, path::Path, process::ExitCode, time::Duration};
 
-use app::{
-    AppState,
-    config::{Build, Config, INSECURE_BEYOND_LOOPBACK},
-    logging, password,
-    server::{self, Limits, Listener},
-    session::{clock::Clock, keys},
-};
+use app::config::Config;
+use app::{AppState, server, session::keys, telemetry, text_file, users::hash};
 use listenfd::ListenFd;
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    runtime::Runtime,
-    signal,
-    sync::oneshot,
-};
+use std::net::TcpListener as Inherited;
+use time::OffsetDateTime;
+use tokio::{net::TcpListener, runtime::Runtime, signal::ctrl_c, sync::watch, time::sleep};
 
 const USAGE: &str = "usage: without arguments, the app serves; `generate-key` prints a fresh key; \
                      `hash-password NAME` asks for a password and prints a line for USERS_FILE";
 
-/// How many connections wait until they are accepted. Of more that come in one burst, each would try
-/// again a second later.
-const QUEUE: u32 = 4096;
-
-/// How long the end of the process waits for what is still at work, such as a write to the disk.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
 fn main() -> ExitCode {
-    // What is not Unicode is no command, and no name.
-    let arguments = env::args_os().skip(1).map(OsString::into_string);
-    let arguments: Vec<String> = arguments.map(Result::unwrap_or_default).collect();
+    let lossy = |text: OsString| text.to_string_lossy().into_owned();
+    let arguments: Vec<String> = env::args_os().skip(1).map(lossy).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match arguments.as_slice() {
+    let done = match arguments[..] {
         [] => serve(),
-        ["generate-key"] => generate_key(),
-        ["hash-password", name] => hash_password(name),
+        ["generate-key"] => print(keys::generate_key().ok_or("there are no random bytes".into())),
+        ["hash-password", name] => print(hash_password(name)),
         _ => Err(USAGE.into()),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    if let Err(error) = done {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
 
-fn generate_key() -> Result<(), Box<dyn Error>> {
-    let key = keys::generate_key().map_err(|_| "the operating system gave no random bytes")?;
-    println!("{key}");
+fn print(text: Result<String, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+    println!("{}", text?);
     Ok(())
 }
 
-/// Prints a user's line. The password comes from the terminal, without an echo, or from a pipe.
-fn hash_password(name: &str) -> Result<(), Box<dyn Error>> {
-    let password = if io::stdin().is_terminal() {
-        let password = rpassword::prompt_password("Password: ")?;
+/// A user's line. The password comes from the terminal, without an echo, or from a pipe.
+fn hash_password(name: &str) -> Result<String, Box<dyn Error>> {
+    let mut password = String::new();
+    if io::stdin().is_terminal() {
+        password = rpassword::prompt_password("Password: ")?;
         if rpassword::prompt_password("Once more: ")? != password {
             return Err("the two passwords differ".into());
         }
-        password
     } else {
-        let mut line = String::new();
-        io::stdin().read_line(&mut line)?;
-        line.trim_end_matches(['\n', '\r']).to_owned()
-    };
-    println!("{}", password::users_line(name, &password)?);
-    Ok(())
+        io::stdin().read_line(&mut password)?;
+    }
+    let password = password.trim_end_matches(['\n', '\r']);
+    Ok(hash::users_line(name, password)?)
 }
 
 fn serve() -> Result<(), Box<dyn Error>> {
     load_dotenv()?;
+    let release = cfg!(not(debug_assertions));
+    let variable = |name| Some(env::var_os(name)?.to_string_lossy().into_owned());
+    let config = Config::read(release, variable)?;
     let inherited = inherited_socket().map_err(|error| format!("LISTEN_FDS: {error}"))?;
+    // Dropped last: what still waits to be logged is written then.
+    let _log = telemetry::init(config.log_json, config.log_filter.clone());
     let runtime = Runtime::new()?;
-    let entered = runtime.enter();
-    let config = Config::from_env()?;
-    logging::init(config.log_format, config.log_filter.clone());
     let done = runtime.block_on(run(config, inherited));
-    drop(entered);
-    // What still ran may say its last. A disk that hangs is not waited for.
-    runtime.shutdown_timeout(LAST_WORDS);
-    logging::flush();
+    // A write that hangs in the disk is waited for no longer than this.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
 
-async fn run(
-    config: Config,
-    inherited: Option<std::net::TcpListener>,
-) -> Result<(), Box<dyn Error>> {
-    // Before anybody can know that the app runs, so that a signal is never missed.
-    let mut signals = Signals::new()?;
-    let bind_addr = config.bind_addr;
-    #[cfg(feature = "metrics")]
-    let metrics_addr = config.metrics_addr;
-    let delay = config.shutdown_delay;
-    let (ephemeral_key, open) = (config.ephemeral_key, config.credentials.is_none());
-    let secure = config.session.secure;
-    let state = AppState::open(config, Clock::system())?;
-    let listener = listen(bind_addr, inherited)?;
-    let address = listener.socket.local_addr()?;
-    if !secure && Build::CURRENT == Build::Release && !address.ip().is_loopback() {
-        return Err(format!("COOKIE_SECURE = \"false\": {INSECURE_BEYOND_LOOPBACK}").into());
-    }
-    tracing::info!("listening on http://{address}");
+async fn run(config: Config, inherited: Option<Inherited>) -> Result<(), Box<dyn Error>> {
+    let (bind_addr, delay) = (config.bind_addr, config.shutdown_delay);
+    let (ephemeral_key, open_login) = (config.ephemeral_key, config.users.is_none());
+    let state = AppState::open(config, Arc::new(OffsetDateTime::now_utc))?;
+    let bind_problem = |error| format!("BIND_ADDR = {bind_addr}: {error}");
+    let listener = match inherited {
+        Some(inherited) => TcpListener::from_std(inherited)?,
+        None => TcpListener::bind(bind_addr).await.map_err(bind_problem)?,
+    };
+    tracing::info!("listening on http://{}", listener.local_addr()?);
     if ephemeral_key {
         tracing::warn!(
             "SESSION_KEYS is not set: sessions end with this process; to keep them, run \
              `echo \"SESSION_KEYS=$(cargo run -q -- generate-key)\" >> .env`"
         );
     }
-    if open {
+    if open_login {
         tracing::warn!("login is open: any user ID gets in without a password");
     }
-
-    #[cfg(feature = "metrics")]
-    if let Some(address) = metrics_addr {
-        app::metrics::serve(address, &state).await?;
-    }
-    let draining = state.draining();
-    let (stop, stopped) = oneshot::channel();
-    let (app, limits) = (app::app(state), Limits::default());
-    let served = server::serve(listener, app, limits, draining, delay, async {
-        let _ = stopped.await;
-    });
-    let twice = async {
-        signals.next().await;
+    let (stop, stopped) = watch::channel(false);
+    let stopping = Arc::clone(&state.stopping);
+    let served = server::serve(listener, app::app(state), server::MAX_CONNECTIONS, stopped);
+    let asked_twice = async {
+        asked_to_stop().await?;
         tracing::info!("stopping");
-        let _ = stop.send(());
-        signals.next().await;
+        stopping.store(true, Ordering::Relaxed);
+        // Until then connections are taken, so that whoever asks for readiness can notice.
+        tokio::spawn(async move {
+            sleep(delay).await;
+            stop.send(true)
+        });
+        asked_to_stop().await
     };
     tokio::select! {
         () = served => tracing::info!("stopped"),
-        () = twice => tracing::warn!("stopped at once, because it was asked for twice"),
+        asked = asked_twice => {
+            asked?;
+            tracing::warn!("stopped at once, because it was asked for twice");
+        }
     }
     Ok(())
 }
 
-/// The socket that a service manager has opened for us, if it did: what waits there outlives this
-/// process. Asked before there are threads, because it takes its variables out of the environment.
-fn inherited_socket() -> io::Result<Option<std::net::TcpListener>> {
-    let mut sockets = ListenFd::from_env();
-    if sockets.len() > 1 {
-        return Err(io::Error::other(
-            "there are several sockets, and one is served",
-        ));
+/// The socket that a service manager has opened for us, if it did. Asked before there are threads: this
+/// changes the environment.
+fn inherited_socket() -> io::Result<Option<Inherited>> {
+    let socket = ListenFd::from_env().take_tcp_listener(0)?;
+    if let Some(socket) = &socket {
+        socket.set_nonblocking(true)?;
     }
-    sockets.take_tcp_listener(0)
-}
-
-fn listen(
-    address: SocketAddr,
-    inherited: Option<std::net::TcpListener>,
-) -> Result<Listener, Box<dyn Error>> {
-    if let Some(inherited) = inherited {
-        inherited.set_nonblocking(true)?;
-        let socket = TcpListener::from_std(inherited)?;
-        return Ok(Listener {
-            socket,
-            shared: true,
-        });
-    }
-    let bound = bind(address).map_err(|error| format!("BIND_ADDR = {address}: {error}"))?;
-    Ok(bound.into())
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    // A restart must not wait for the last connections of before.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(QUEUE)
+    Ok(socket)
 }
 
 /// Adds the settings of the working folder's `.env`. What the environment already says wins.
 fn load_dotenv() -> Result<(), String> {
-    match dotenvy::from_path(Path::new(".env")) {
-        Err(dotenvy::Error::LineParse(_, _)) => {
-            // The line may hold a key: it is not shown.
-            Err(".env: a line is not of the form NAME=value".to_owned())
+    let text = match text_file::read(Path::new(".env")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(|error| format!(".env: {error}"))?,
+    };
+    let text = text + "\n";
+    dotenvy::from_read(text.as_bytes()).map_err(|error| match error {
+        // The line may hold a key: only its number is shown.
+        dotenvy::Error::LineParse(..) => {
+            let is_bad =
+                |line: &str| dotenvy::from_read_iter(line.as_bytes()).any(|read| read.is_err());
+            let mut lines = text.split_inclusive('\n');
+            let number = lines.position(is_bad).map_or(0, |at| at + 1);
+            format!(".env: line {number}: it is not of the form NAME=value")
         }
-        Err(dotenvy::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(format!(".env: {error}")),
-        Ok(()) => Ok(()),
-    }
+        error => format!(".env: {error}"),
+    })
 }
 
-/// What asks the process to stop: Ctrl-C, and the SIGTERM of a service manager.
-struct Signals {
+/// Waits for Ctrl-C, or for the SIGTERM of a service manager.
+async fn asked_to_stop() -> io::Result<()> {
     #[cfg(unix)]
-    interrupt: signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: signal::unix::Signal,
-    #[cfg(windows)]
-    interrupt: signal::windows::CtrlC,
-}
-
-impl Signals {
-    /// From now on, signals are noticed here and end the process no more by themselves.
-    fn new() -> io::Result<Self> {
-        #[cfg(unix)]
-        use signal::unix::{SignalKind, signal};
-        Ok(Self {
-            #[cfg(unix)]
-            interrupt: signal(SignalKind::interrupt())?,
-            #[cfg(unix)]
-            terminate: signal(SignalKind::terminate())?,
-            #[cfg(windows)]
-            interrupt: signal::windows::ctrl_c()?,
-        })
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            asked = ctrl_c() => asked,
+            _ = terminate.recv() => Ok(()),
         }
-        #[cfg(windows)]
-        self.interrupt.recv().await;
     }
+    #[cfg(not(unix))]
+    ctrl_c().await
 }

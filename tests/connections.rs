@@ -1,481 +1,333 @@
-//! Connections: what clients get that dawdle, flood or send nonsense, and what others get meanwhile.
+//! Connections: what clients get that dawdle, flood or send nonsense, and how the process stops.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
-use std::{
-    future::pending,
-    io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{Read, Write};
+use std::net::{self, SocketAddr};
+use std::{sync::Arc, thread};
 
-use app::{
-    AppState,
-    config::Build,
-    server::{self, Draining, Limits, MAX_HEAD_BYTES},
-    session::clock::Clock,
-};
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    http::{Method, StatusCode, header},
-    routing::get,
-};
-use common::{FORM, NO_COOKIE, START, TestApp, config, key, payload, request, signed};
-use futures_util::{StreamExt, stream};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    runtime::Runtime,
-};
+use app::{form::BoundedForm, server, server::HEAD_TIMEOUT};
+use axum::extract::{Path, Request};
+use axum::{Router, response::IntoResponse, routing};
+use common::{process::*, *};
+use hyper_util::rt::TokioIo;
+use time::OffsetDateTime;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch::{Sender, channel};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
-const PATIENT: Limits = Limits {
-    connections: 100,
-    head: Duration::from_secs(60),
-    idle: Duration::from_secs(60),
-    linger: Duration::from_secs(60),
-    grace: Duration::from_secs(60),
-};
+const SECOND: Duration = Duration::from_secs(1);
 
-/// How much later than set something may be, on a busy machine.
-const SLACK: Duration = Duration::from_secs(5);
-
-const ASK: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-/// The app on a port of its own, until the test is done with it.
-struct Server {
-    address: SocketAddr,
-    _runtime: Runtime,
+/// The head of a request, without the empty line at its end.
+fn head(asked: &str) -> String {
+    format!("{asked} HTTP/1.1\r\nHost: localhost\r\n")
 }
 
-impl Server {
-    fn start(limits: Limits) -> Self {
-        Self::start_at(limits, Clock::new(|| START))
-    }
+/// A request that takes so many seconds to answer.
+fn ask(seconds: u32) -> String {
+    head(&format!("GET /after/{seconds}")) + "\r\n"
+}
 
-    fn start_at(limits: Limits, clock: Clock) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let state = AppState::open(config(Build::Debug, &[]), clock).unwrap();
-        let (app, draining) = (app::app(state), Draining::default());
-        Self::serve(app, limits, draining, runtime)
-    }
+/// Routes in place of the app's own.
+fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let panics = async || -> &'static str { panic!("on purpose") };
+    Router::new()
+        .route("/after/{seconds}", routing::get(after))
+        .route("/echo/{seconds}", routing::get(echo))
+        .route("/panics", routing::get(panics))
+        .route("/form", routing::post(async |_: BoundedForm<()>| ()))
+}
 
-    fn serve(app: Router, limits: Limits, draining: Draining, runtime: Runtime) -> Self {
-        let listener = runtime.block_on(async {
-            let socket = TcpSocket::new_v4().unwrap();
-            // With little room in the system's buffers, what a client does not take is soon ours.
-            socket.set_send_buffer_size(16 * 1024).unwrap();
-            socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-            socket.listen(100).unwrap()
-        });
-        let address = listener.local_addr().unwrap();
-        let served = server::serve(listener, app, limits, draining, Duration::ZERO, pending());
-        runtime.spawn(served);
-        Self {
-            address,
-            _runtime: runtime,
+async fn after(Path(seconds): Path<u32>) -> &'static str {
+    sleep(seconds * SECOND).await;
+    "done"
+}
+
+/// Becomes a connection of another protocol after so many seconds, and sends back what it is sent.
+async fn echo(seconds: Path<u32>, mut request: Request) -> impl IntoResponse {
+    after(seconds).await;
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let parts = upgraded.await.unwrap().downcast::<TokioIo<TcpStream>>();
+        let client = Client(parts.unwrap().io.into_inner());
+        loop {
+            client.send(&client.next().await).await;
         }
-    }
-
-    fn connect(&self) -> Client {
-        let last = Instant::now();
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(SLACK)).unwrap();
-        stream.set_write_timeout(Some(SLACK)).unwrap();
-        Client { stream, last }
-    }
+    });
+    let headers = [("connection", "upgrade"), ("upgrade", "echo")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers)
 }
 
-struct Client {
-    stream: TcpStream,
-    /// When it began to connect or to send.
-    last: Instant,
+/// Serves on so many connections at once: where, what stops it, and its end.
+async fn serve(router: Router, at_once: u32) -> (SocketAddr, Sender<bool>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = channel(false);
+    let served = server::serve(listener, router, at_once, stopped);
+    (address, stop, tokio::spawn(served))
+}
+
+/// One end of a connection.
+struct Client(TcpStream);
+
+fn connect<const N: usize>(address: SocketAddr) -> [Client; N] {
+    [(); N].map(|()| {
+        let stream = net::TcpStream::connect(address).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Client(TcpStream::from_std(stream).unwrap())
+    })
 }
 
 impl Client {
-    fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.last = Instant::now();
-        self.stream.write_all(bytes.as_ref()).unwrap();
+    async fn send(&self, text: &str) {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            self.0.writable().await.unwrap();
+            rest = &rest[self.0.try_write(rest).unwrap_or(0)..];
+        }
     }
 
-    fn waits_at_most(&self, patience: Duration) {
-        self.stream.set_read_timeout(Some(patience)).unwrap();
-    }
-
-    /// What arrives next, in time; nothing where the server closes.
-    fn next(&mut self) -> io::Result<String> {
+    /// What arrives next; nothing where the other end has closed.
+    async fn next(&self) -> String {
         let mut bytes = [0; 4096];
-        let length = self.stream.read(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
-    }
-
-    /// All that arrives until the server closes.
-    fn rest(&mut self) -> String {
-        let mut rest = String::new();
-        self.stream.read_to_string(&mut rest).unwrap();
-        rest
-    }
-
-    #[track_caller]
-    fn is_answered(&mut self) {
-        let answer = self.next().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
-    }
-
-    #[track_caller]
-    fn is_served(&mut self) {
-        self.send(ASK);
-        self.is_answered();
-    }
-
-    /// Sends this over and over until the server closes; how much it was. Not more than 64 MiB.
-    fn flood(&mut self, with: &[u8]) -> usize {
-        let mut sent = 0;
-        while sent < 64 * 1024 * 1024 {
-            match self.stream.write(with) {
-                Ok(length) => sent += length,
-                Err(error) => {
-                    assert!(!is_timeout(&error), "open after {sent} bytes");
-                    break;
-                }
+        loop {
+            self.0.readable().await.unwrap();
+            if let Ok(length) = self.0.try_read(&mut bytes) {
+                return String::from_utf8(bytes[..length].into()).unwrap();
             }
         }
-        sent
     }
 
-    /// Waits until the server closes, this long after what was last sent but for a `byte` at times.
-    #[track_caller]
-    fn ends_after(mut self, set: Duration, byte: Option<u8>) {
-        self.waits_at_most(Duration::from_millis(20));
-        while self.last.elapsed() < set + SLACK {
-            let sent = byte.map_or(Ok(()), |byte| self.stream.write_all(&[byte]));
-            match sent.and_then(|()| self.next()) {
-                Err(error) if is_timeout(&error) => {}
-                Ok(answer) if !answer.is_empty() => panic!("{answer}"),
-                closed => {
-                    let after = self.last.elapsed();
-                    assert!(after >= set, "{closed:?} after {after:?}");
-                    return;
-                }
+    /// All that arrives until the other end closes.
+    async fn rest(&self) -> String {
+        let next = self.next().await;
+        if next.is_empty() {
+            return next;
+        }
+        next + &Box::pin(self.rest()).await
+    }
+
+    async fn is_served(&self) {
+        self.send(&ask(0)).await;
+        assert!(self.next().await.ends_with("done"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_silent_or_sends_a_head_slowly_is_closed_in_time_and_not_before() {
+    let (address, _stop, _) = serve(routes(), 10).await;
+    for head in ["", "GET", "GET /healthz"] {
+        // One asks nothing, one sends a byte now and then, and one has asked before.
+        for (asks, byte) in [(false, ""), (false, "a"), (true, "")] {
+            let [client] = connect(address);
+            if asks {
+                sleep(HEAD_TIMEOUT - SECOND).await;
+                client.is_served().await;
             }
+            let since = Instant::now();
+            client.send(head).await;
+            let end = loop {
+                match timeout(10 * SECOND, client.rest()).await {
+                    Ok(end) => break end,
+                    Err(_) => client.send(byte).await,
+                }
+            };
+            assert_eq!(end, "");
+            assert_eq!(since.elapsed().as_secs(), HEAD_TIMEOUT.as_secs());
         }
-        panic!("still open");
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-#[test]
-fn a_head_that_arrives_slowly_is_closed_in_the_set_time_and_not_before() {
-    let head = Duration::from_millis(400);
-    let server = Server::start(Limits { head, ..PATIENT });
-    thread::scope(|scope| {
-        for byte in [None, Some(b'a')] {
-            let mut client = server.connect();
-            client.send("GET /healthz HTTP/1.1\r\nX-Slow: ");
-            scope.spawn(move || client.ends_after(head, byte));
-        }
-        let mut client = server.connect();
-        client.send("GET /healthz HTTP/1.1\r\nX-Slow: ");
-        thread::sleep(head / 4);
-        client.send("a\r\n\r\n");
-        client.is_answered();
-        // The time begins anew with each request.
-        for _ in 0..5 {
-            thread::sleep(head / 4);
-            client.is_served();
-        }
-    });
-}
-
-#[test]
-fn a_new_connection_that_sends_nothing_has_the_time_of_a_head() {
-    let head = Duration::from_millis(200);
-    let server = Server::start(Limits { head, ..PATIENT });
-    server.connect().ends_after(head, None);
-}
-
-#[test]
-fn what_runs_at_the_end_has_the_set_time() {
-    let (grace, runtime) = (Duration::from_millis(300), Runtime::new().unwrap());
-    let slow = || async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        "done"
-    };
-    let app = Router::new()
-        .route("/slow", get(slow))
-        .route("/never", get(std::future::pending::<()>));
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut clients = ["/slow", "/never"].map(|path| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-        stream
-    });
-    let limits = Limits { grace, ..PATIENT };
-    let stop = async { tokio::time::sleep(Duration::from_millis(50)).await };
-    let begun = Instant::now();
-    runtime.block_on(server::serve(
-        listener,
-        app,
-        limits,
-        Draining::default(),
-        Duration::ZERO,
-        stop,
-    ));
-    let took = begun.elapsed();
-    drop(runtime);
-    assert!(took >= grace && took < grace + SLACK, "{took:?}");
-    let answers = clients.each_mut().map(|client| {
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).unwrap();
-        answer
-    });
-    assert!(answers[0].ends_with("done"), "{answers:?}");
-    assert_eq!(answers[1], "");
-}
-
-#[test]
-fn a_silent_connection_is_closed_in_the_set_time_and_one_that_keeps_asking_is_not() {
-    let (head, idle) = (Duration::from_millis(200), Duration::from_millis(800));
-    let server = Server::start(Limits {
-        head,
-        idle,
-        ..PATIENT
-    });
-    thread::scope(|scope| {
-        let mut client = server.connect();
-        client.is_served();
-        scope.spawn(move || client.ends_after(idle, None));
-        let mut client = server.connect();
-        for _ in 0..15 {
-            client.is_served();
-            thread::sleep(idle / 8);
-        }
-    });
-}
-
-#[test]
-fn a_connection_beyond_the_set_number_waits_and_is_served_as_soon_as_another_one_ends() {
-    let server = Server::start(Limits {
-        connections: 2,
-        ..PATIENT
-    });
-    let (mut first, mut second, mut third) = (server.connect(), server.connect(), server.connect());
-    first.is_served();
-    second.is_served();
-    third.send(ASK);
-    third.waits_at_most(Duration::from_millis(200));
-    let waits = third.next().expect_err("no answer yet");
-    assert!(is_timeout(&waits), "{waits}");
+#[tokio::test(start_paused = true)]
+async fn a_connection_beyond_the_set_number_waits_until_another_one_ends() {
+    let (address, _stop, _) = serve(routes(), 2).await;
+    let [first, second, third, fourth] = connect(address);
+    first.is_served().await;
+    second.is_served().await;
+    third.send(&ask(0)).await;
+    fourth.send(&ask(0)).await;
+    assert!(timeout(SECOND, third.next()).await.is_err());
     drop(first);
-    third.waits_at_most(SLACK);
-    third.is_answered();
-    second.is_served();
+    assert!(third.next().await.ends_with("done"));
+    assert!(timeout(SECOND, fourth.next()).await.is_err());
+    drop(second);
+    assert!(fourth.next().await.ends_with("done"));
+    third.is_served().await;
 }
 
-#[test]
-fn a_client_that_closes_its_side_after_the_request_is_answered() {
-    let slowly = get(async || {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        "done"
-    });
-    let routes = Router::new().route("/", slowly);
-    let (draining, runtime) = (Draining::default(), Runtime::new().unwrap());
-    let server = Server::serve(routes, PATIENT, draining, runtime);
-    let mut client = server.connect();
-    client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    client.stream.shutdown(Shutdown::Write).unwrap();
-    let answer = client.rest();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.ends_with("\r\n\r\ndone"), "{answer}");
-}
-
-#[test]
-fn a_head_that_is_too_long_is_answered_431() {
-    let server = Server::start(PATIENT);
-    let with_cookies = |bytes| format!("GET /me HTTP/1.1\r\nCookie: {}\r\n\r\n", "a".repeat(bytes));
-    let mut client = server.connect();
-    client.send(with_cookies(MAX_HEAD_BYTES - 100));
-    assert!(client.next().unwrap().starts_with("HTTP/1.1 401 "));
-    for bytes in [MAX_HEAD_BYTES, 100 * 1024] {
-        let mut client = server.connect();
-        client.send(with_cookies(bytes));
-        let answer = client.rest();
-        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+#[tokio::test(start_paused = true)]
+async fn nonsense_a_panic_and_what_takes_too_long_are_answered_and_the_connection_goes_on() {
+    let state = app::AppState::open(config(DEBUG, &[]), Arc::new(OffsetDateTime::now_utc)).unwrap();
+    let (address, _stop, _) = serve(app::layered(routes(), state), 10).await;
+    let (now, slow, panics) = (ask(0), ask(70), head("GET /panics") + "\r\n");
+    let with_host = |bytes| now.replace("localhost", &"a".repeat(bytes));
+    let form = head("POST /form") + "Content-Length: 9\r\n\r\na";
+    for (sent, expected) in [
+        (with_host(server::MAX_HEAD_BYTES - 100), "200"),
+        (with_host(server::MAX_HEAD_BYTES), "431"),
+        (format!("{now}{now}\x16\x03\x01\x02\r\n\r\n"), "200 200 400"),
+        (format!("{now}\0\0\0\0"), "200 400"),
+        (format!("{panics}{now}"), "500 200"),
+        (format!("{slow}{now}"), "503 200"),
+        (form, "503"),
+    ] {
+        let [client] = connect(address);
+        client.send(&sent).await;
+        let answers = client.rest().await;
+        if expected.contains("503") {
+            let says = |part| answers.contains(part);
+            assert!(says("The answer took too long.") && says("cache-control: no-store"));
+        }
+        let answers = answers.split("HTTP/1.1 ").skip(1);
+        let statuses: Vec<&str> = answers.map(|answer| &answer[..3]).collect();
+        assert_eq!(statuses.join(" "), expected);
     }
 }
 
-#[test]
-fn a_body_that_is_too_large_is_answered_413_and_not_read_to_its_end() {
-    let server = Server::start(PATIENT);
-    let mut client = server.connect();
-    client.send(format!(
-        "POST /login HTTP/1.1\r\nContent-Type: {FORM}\r\nContent-Length: 1000000000\r\n\r\n"
-    ));
-    // Whoever reads only after having sent, as most clients do, must not lose the answer.
-    let part = [b'a'; 64 * 1024];
-    for _ in 0..16 {
-        client.send(part);
-        thread::sleep(Duration::from_millis(5));
+#[tokio::test(start_paused = true)]
+async fn the_end_finishes_what_is_under_way_also_a_change_of_protocol_and_waits_for_nobody_else() {
+    let (address, stop, served) = serve(routes(), 10).await;
+    let [idle, silent, late, endless, changed, changing] = connect(address);
+    idle.is_served().await;
+    endless.send(&ask(100)).await;
+    for (client, asked) in [(&changed, "GET /echo/0"), (&changing, "GET /echo/10")] {
+        let change = "Connection: upgrade\r\nUpgrade: echo\r\n\r\n";
+        client.send(&(head(asked) + change)).await;
     }
-    let answer = client.next().unwrap();
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert!(answer.contains("The form is too large."), "{answer}");
-    let sent = client.flood(&part);
-    assert!(sent < 32 * 1024 * 1024, "{sent} bytes");
+    sleep(SECOND).await;
+    stop.send(true).unwrap();
+    late.send(&ask(0)).await;
+    let since = Instant::now();
+    assert_eq!(idle.next().await, "");
+    assert!(since.elapsed() < SECOND / 10);
+    assert!(net::TcpStream::connect(address).is_err());
+    assert!(late.next().await.ends_with("done"));
+    assert_eq!(silent.next().await, "");
+    assert_eq!(since.elapsed().as_millis() / 100, 5);
+    for client in [&changed, &changing] {
+        let answer = client.next().await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        for said in ["hello", "\0\r\n\r\n"] {
+            client.send(said).await;
+            assert_eq!(client.next().await, said);
+        }
+    }
+    served.await.unwrap();
+    assert_eq!(since.elapsed().as_secs(), server::GRACE.as_secs());
 }
 
-/// A byte of a body, as large in memory as what it came with.
-struct Part(u8, Arc<AtomicUsize>);
-
-impl AsRef<[u8]> for Part {
-    fn as_ref(&self) -> &[u8] {
-        std::slice::from_ref(&self.0)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        self.1.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_form_that_arrives_byte_by_byte_is_held_in_one_piece() {
-    let held = Arc::new(AtomicUsize::new(0));
-    let parts = "user_id=alice".bytes().map(move |byte| {
-        let before = held.fetch_add(1, Ordering::Relaxed);
-        assert!(before <= 1, "{before} parts are held");
-        Ok(Bytes::from_owner(Part(byte, Arc::clone(&held))))
-    });
-    let app = TestApp::new();
-    let login = || request(Method::POST, "/login", NO_COOKIE).header(header::CONTENT_TYPE, FORM);
-    let body = Body::from_stream(stream::iter(parts.clone()));
-    let answer = app.send(login(), body).await;
-    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+    let most_kib = || memory_kib(std::process::id(), "VmHWM");
+    let (address, _stop, _) = serve(routes(), 10).await;
+    let ([client], before) = (connect(address), most_kib());
+    let form = head("POST /form") + "Content-Length: 10000\r\n\r\n";
+    client.send(&form).await;
+    // Each byte has come in a buffer of 8 KiB.
+    for _ in 0..10_000 {
+        client.send("a").await;
+        yield_now().await;
+    }
+    assert!(client.next().await.starts_with("HTTP/1.1 415 "));
+    let grown = most_kib() - before;
+    assert!(grown < 20 * 1024, "{grown} KiB");
+}
 
-    let broken = parts.chain([Err(io::Error::other("gone"))]);
-    let answer = app
-        .send(login(), Body::from_stream(stream::iter(broken)))
-        .await;
-    answer.is(StatusCode::BAD_REQUEST, "The form could not be read.");
+/// Sends the beginning of a login that the app waits for the rest of.
+fn begin_login(address: SocketAddr) -> net::TcpStream {
+    let mut stream = net::TcpStream::connect(address).unwrap();
+    let head = head("POST /login") + "Expect: 100-continue\r\nContent-Length: 13\r\n";
+    write!(stream, "{head}Content-Type: {FORM}\r\n\r\n").unwrap();
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
 }
 
 #[test]
-fn a_client_that_stays_after_its_last_answer_loses_its_place_in_the_set_time() {
-    let (head, linger) = (Duration::from_millis(200), Duration::from_millis(400));
-    let server = Server::start(Limits {
-        connections: 1,
-        head,
-        linger,
-        ..PATIENT
-    });
-    let mut client = server.connect();
-    client.send("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n");
-    let begun = Instant::now();
-    assert!(client.rest().ends_with("ok"));
-    let mut next = server.connect();
-    next.send(ASK);
-    next.waits_at_most(Duration::from_millis(20));
-    let answer = loop {
-        // It goes on sending, and nobody listens.
-        let _ = client.stream.write(b"a");
-        match next.next() {
-            Err(error) if is_timeout(&error) && begun.elapsed() < SLACK => {}
-            answer => break answer.unwrap(),
+fn a_signal_finishes_what_is_under_way_after_the_delay_and_a_second_one_ends_all() {
+    for (signal, delay, second) in [("TERM", "0", ""), ("INT", "1", ""), ("TERM", "0", "INT")] {
+        let delayed = [("SHUTDOWN_DELAY", delay)];
+        let (process, address) = Process::serving(&working_folder(), &delayed);
+        let (mut unfinished, mut idle) = (begin_login(address), begin_login(address));
+        idle.write_all(b"user_id=carol").unwrap();
+        assert!(idle.read(&mut [0; 4096]).unwrap() > 0);
+        assert_eq!(get(address, "/@readyz", "").status, 200);
+        let since = Instant::now();
+        process.signal(signal);
+        if delay == "1" {
+            while get(address, "/@readyz", "").status != 503 {}
+            assert_eq!(get(address, "/healthz", "").body, "ok");
         }
-    };
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(begun.elapsed() >= linger, "{:?}", begun.elapsed());
-}
-
-#[test]
-fn garbage_behind_a_request_is_answered_400_after_the_requests_own_answer() {
-    let server = Server::start(PATIENT);
-    for garbage in ["\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n", "\0\0\0\0"] {
-        let mut client = server.connect();
-        client.send(format!("{ASK}{ASK}{garbage}"));
-        let answers = client.rest();
-        let answers: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).collect();
-        let statuses: Vec<&str> = answers.iter().map(|answer| &answer[..3]).collect();
-        assert_eq!(statuses, ["200", "200", "400"], "{answers:?}");
+        until_refused(address);
+        assert!(since.elapsed() >= SECOND || delay == "0");
+        assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+        let last = if second.is_empty() {
+            unfinished.write_all(b"user_id=alice").unwrap();
+            let mut answer = String::new();
+            unfinished.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 303 "), "{answer}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+            ": stopped\n"
+        } else {
+            process.signal(second);
+            "stopped at once, because it was asked for twice\n"
+        };
+        let (status, out, err) = process.end();
+        assert!(status.success() && out.ends_with(last), "{out}{err}");
+        assert!(since.elapsed() < 5 * SECOND);
     }
 }
 
 #[test]
-fn a_client_that_takes_no_answers_is_not_read_from_and_closed_in_the_set_time() {
-    let (head, idle) = (Duration::from_millis(200), Duration::from_millis(400));
-    let server = Server::start(Limits {
-        head,
-        idle,
-        ..PATIENT
+fn a_restart_behind_a_socket_that_stays_loses_no_request_and_no_logout() {
+    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (folder, address) = (working_folder(), listener.local_addr().unwrap());
+    // As a service manager does that holds the socket.
+    let start = || {
+        let hand_over = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\"";
+        let settings = [OPEN, ("SESSION_KEYS", &*key(b'a'))];
+        let mut command = command("sh", &folder, &["-c", hand_over, PROGRAM], &settings);
+        let socket = std::os::fd::OwnedFd::from(listener.try_clone().unwrap());
+        let process = Process::spawn(command.stdin(socket));
+        assert_eq!(process.address(), address);
+        process
+    };
+    let visit = |_| {
+        let cookie = login(address, "alice");
+        assert_eq!(status(address, &cookie), 200);
+        assert_eq!(logout(address, &cookie), 303);
+        cookie
+    };
+    let mut process = start();
+    let (_process, ended) = thread::scope(|scope| {
+        let visits = || (0..200).map(visit).collect::<Vec<_>>();
+        let visitors = [(); 4].map(|()| scope.spawn(visits));
+        for _ in 0..3 {
+            thread::sleep(SECOND / 10);
+            process.signal("TERM");
+            assert!(process.end().0.success());
+            process = start();
+        }
+        let ended = visitors.map(|visitor| visitor.join().unwrap());
+        (process, ended.concat())
     });
-    let mut client = server.connect();
-    let sent = client.flood(ASK.repeat(1000).as_bytes());
-    assert!(sent < 32 * 1024 * 1024, "{sent} bytes");
-    server.connect().is_served();
+    assert!(ended.iter().all(|cookie| status(address, cookie) == 401));
 }
 
 #[test]
-fn an_answer_that_goes_out_in_parts_is_no_silence() {
-    let part = || async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        Ok::<_, io::Error>("part")
-    };
-    let parts = move || async move {
-        Body::from_stream(stream::repeat(()).take(12).then(move |()| part()))
-    };
-    let app = Router::new().route("/parts", get(parts));
-    let limits = Limits {
-        head: Duration::from_millis(200),
-        idle: Duration::from_millis(300),
-        ..PATIENT
-    };
-    let server = Server::serve(app, limits, Draining::default(), Runtime::new().unwrap());
-    // One is silent meanwhile, the other has begun its next request.
-    let clients = ["", "GET /parts HTTP/1.1\r\n"].map(|behind| {
-        let mut client = server.connect();
-        client.send(format!(
-            "GET /parts HTTP/1.1\r\nHost: localhost\r\n\r\n{behind}"
-        ));
-        client
-    });
-    for mut client in clients {
-        let answer = client.rest();
-        assert_eq!(answer.matches("part").count(), 12, "{answer}");
+fn nobody_waits_for_a_standard_output_that_nobody_reads_and_at_the_end_it_is_written() {
+    let (process, address) = Process::serving(&working_folder(), &[("RUST_LOG", "debug")]);
+    for _ in 0..3_000 {
+        assert_eq!(status(address, NO_COOKIE), 401);
     }
-}
-
-#[test]
-fn a_handler_that_panics_answers_500_and_the_connection_goes_on() {
-    let stands_still = Arc::new(AtomicBool::new(false));
-    let clock = Arc::clone(&stands_still);
-    let clock = Clock::new(move || {
-        assert!(!clock.load(Ordering::Relaxed), "the clock stands still");
-        START
-    });
-    let server = Server::start_at(PATIENT, clock);
-    let mut client = server.connect();
-    let mut ask = || {
-        let cookie = signed(&key(b'a'), payload("alice"));
-        client.send(format!("GET /me HTTP/1.1\r\nCookie: {cookie}\r\n\r\n"));
-        client.next().unwrap()
-    };
-    stands_still.store(true, Ordering::Relaxed);
-    let answer = ask();
-    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
-    assert!(answer.contains("Something went wrong"), "{answer}");
-    stands_still.store(false, Ordering::Relaxed);
-    let answer = ask();
-    assert!(answer.ends_with("Logged in as alice"), "{answer}");
+    process.signal("TERM");
+    let (status, out, err) = process.end();
+    assert!(status.success() && out.ends_with(": stopped\n"), "{err}");
+    assert_eq!(out.matches(r#"event="answered""#).count(), 3_000);
 }

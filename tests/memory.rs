@@ -1,48 +1,39 @@
-//! What strangers can make this process hold. One test alone, so that no other counts in.
+//! What strangers can make the process hold.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
-use std::{
-    fs,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::{fs, net::SocketAddr, thread};
 
-use app::{
-    session::clock::Clock,
-    throttle::{Throttle, network},
-};
-use common::START;
+use app::users::hash;
+use common::process::*;
 
-/// What this process holds in memory, in KiB.
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+/// Tries a name and an address of its own, as the proxy tells it; whether that was answered 401.
+fn is_refused(address: SocketAddr, number: u32) -> bool {
+    let from = format!("X-Forwarded-For: 2001:db8:{number}::1");
+    let form = format!("user_id=user{number}&password=guess");
+    let answer = send(address, "POST /login", &from, &form);
+    answer.unwrap().status == 401
 }
 
 #[test]
-fn a_million_names_and_addresses_need_no_more_memory_than_a_few() {
-    let throttle = Throttle::on_accounts(Clock::new(|| START));
-    for at in 0..1_000 {
-        let _ = throttle.attempt(format!("user {at}"));
-    }
-    let before = resident_kib();
-    let counted = (0..1_000_000).filter(|at| throttle.attempt(format!("name {at}")).is_ok());
-    // Ten for each of the counts that the names share.
-    assert!((600_000..660_000).contains(&counted.count()));
-    let addresses = Throttle::from_addresses(Clock::new(|| START));
-    let counted = (0..1_000_000_u32).filter(|bits| {
-        let address = IpAddr::V6(Ipv6Addr::from_bits(u128::from(*bits) << 64));
-        addresses.attempt(network(address)).is_ok()
+fn after_300_refused_logins_six_at_once_the_process_holds_at_most_250_mib() {
+    let folder = working_folder();
+    // One user is enough: a name without a user costs the same hash.
+    let line = hash::users_line("alice", "a long password").unwrap();
+    assert!(line.contains("$m=19456,t=2,p=1$"), "{line}");
+    fs::write(folder.join("users"), line + "\n").unwrap();
+    let settings = [("USERS_FILE", "users"), ("TRUSTED_PROXIES", "1")];
+    let (process, address) = Process::serving(&folder, &settings);
+    let guess_50 = |first| (first..first + 50).filter(|at| is_refused(address, *at));
+    let refused: usize = thread::scope(|scope| {
+        let clients = [0, 50, 100, 150, 200, 250];
+        let clients = clients.map(|first| scope.spawn(move || guess_50(first).count()));
+        clients.map(|client| client.join().unwrap()).iter().sum()
     });
-    // Fifty for each are more than there are.
-    assert_eq!(counted.count(), 1_000_000);
-    let grown = resident_kib().saturating_sub(before);
-    assert!(grown < 2 * 1024, "{grown} KiB");
+    assert_eq!(refused, 300);
+    let held = memory_kib(process.id(), "VmRSS");
+    assert!(held <= 250 * 1024, "{held} KiB");
 }

@@ -5,443 +5,246 @@
 
 mod common;
 
-use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{
-        RwLock,
-        atomic::{AtomicBool, AtomicU16, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::{env, path::PathBuf, thread};
 
-use app::{
-    config::Build,
-    defaults::{COOKIE_NAME, SESSION_MAX_AGE},
-};
-use common::{
-    config,
-    process::{ANY_PORT, OPEN, PATIENCE, Process, generated_key, get, login, post, working_folder},
-    read,
-};
-use redis::Commands;
+use common::{process::*, *};
+use redis::{Client, FromRedisValue};
 
-/// A Redis on a free port of loopback, ended with the test. Keeps what it holds in its folder.
+/// A Redis on a port of loopback, ended with the test. Keeps what it holds in its folder.
 struct RedisServer {
-    child: Child,
+    process: Option<Process>,
     port: u16,
     folder: PathBuf,
 }
 
 impl RedisServer {
-    fn start(folder: &Path) -> Self {
-        let port = free_port();
-        let folder = folder.to_owned();
-        let child = spawn_redis(port, &folder);
-        let server = Self {
-            child,
-            port,
-            folder,
+    fn start() -> Self {
+        // A port of this test alone, also while its Redis is down: systems give out higher ones.
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+        let mut server = Self {
+            process: None,
+            port: first + NEXT.fetch_add(1, Ordering::Relaxed),
+            folder: working_folder(),
         };
-        server.answers();
+        server.start_again();
         server
     }
 
-    fn answers(&self) {
-        let since = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(since.elapsed() < PATIENCE, "redis-server does not listen");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn end(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     fn start_again(&mut self) {
-        self.child = spawn_redis(self.port, &self.folder);
-        self.answers();
+        let (port, fixed) = (self.port, "--appendonly yes --appendfsync always");
+        let options = format!("--bind 127.0.0.1 --port {port} --requirepass hunter2 {fixed}");
+        let options: Vec<&str> = options.split(' ').collect();
+        let path = env::var("PATH").unwrap();
+        let mut command = command("redis-server", &self.folder, &options, &[("PATH", &path)]);
+        self.process = Some(Process::spawn(&mut command));
+        until(|| TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
-    fn url(&self) -> String {
-        format!("redis://:hunter2@127.0.0.1:{}", self.port)
+    fn url(&self, user: &str, password: &str) -> String {
+        format!("redis://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    /// Sends a command, such as `CONFIG SET maxmemory 1`, and has its answer.
+    fn says<T: FromRedisValue>(&self, command: &str) -> T {
+        let client = Client::open(self.url("", "hunter2")).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let mut words = command.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        let command = command.arg(words.collect::<Vec<_>>());
+        command.query(&mut connection).unwrap()
+    }
+
+    /// Starts an instance of the app.
+    fn instance(&self, settings: &[(&str, &str)]) -> (Process, SocketAddr) {
+        let url = self.url("", "hunter2");
+        Process::serving(&self.folder, &[&[("REDIS_URL", &*url)], settings].concat())
     }
 }
 
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A port of this test alone, also while its Redis is down: below those that systems give out.
-fn free_port() -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 10_000).unwrap() + 20_000;
-    loop {
-        let port = first + TAKEN.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-fn spawn_redis(port: u16, folder: &Path) -> Child {
-    Command::new("redis-server")
-        .args([
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            &port.to_string(),
-            "--save",
-            "",
-        ])
-        .args([
-            "--requirepass",
-            "hunter2",
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "always",
-        ])
-        .arg("--dir")
-        .arg(folder)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server, such as Debian's package has it")
-}
-
-fn instance(folder: &Path, keys: &str, redis: &str) -> (Process, SocketAddr) {
-    let settings = [ANY_PORT, OPEN, ("SESSION_KEYS", keys), ("REDIS_URL", redis)];
-    let process = Process::start_in(folder, &[], &settings);
-    let address = process.address();
-    (process, address)
-}
-
-fn status(address: SocketAddr, cookie: &str) -> u16 {
-    get(address, "/me", cookie).unwrap().status
-}
-
-fn until_ready(address: SocketAddr) {
-    let since = Instant::now();
-    while get(address, "/@readyz", "").unwrap().status != 200 {
-        assert!(since.elapsed() < PATIENCE, "it does not get ready");
-    }
+fn is_ready(address: SocketAddr) -> bool {
+    send(address, "GET /@readyz", "Accept: */*", "").is_ok_and(|answer| answer.status == 200)
 }
 
 #[test]
 fn instances_with_the_same_keys_and_redis_are_one_service() {
-    let (folder, key) = (working_folder(), generated_key());
-    let redis = RedisServer::start(&folder);
-    let (_first, one) = instance(&folder, &key, &redis.url());
-    let (_second, two) = instance(&folder, &key, &redis.url());
+    let redis = RedisServer::start();
+    let [(_first, one), (_second, two)] = [(); 2].map(|()| redis.instance(&[]));
+    let [alice, again, other] = [one, one, two].map(|address| login(address, "alice"));
+    let bob = login(two, "bob");
+    // What both say about each cookie: 200 or 401 twice.
+    let both = |cookie| status(one, cookie) + status(two, cookie);
+    let all = || [&alice, &again, &other, &bob].map(|cookie| both(cookie));
+    assert_eq!(all(), [400, 400, 400, 400]);
+    assert_eq!(logout(two, &alice), 303);
+    assert_eq!(all(), [802, 400, 400, 400]);
+    assert_eq!(post(one, "/logout/everywhere", &again, "").status, 303);
+    assert_eq!(all(), [802, 802, 802, 400]);
+    assert_eq!(status(one, &login(two, "alice")), 200);
+    assert!(!redis.folder.join("revocations.redb").exists());
 
-    let (alice, again, bob) = (login(one, "alice"), login(one, "alice"), login(two, "bob"));
-    for address in [one, two] {
-        assert_eq!(
-            get(address, "/me", &alice).unwrap().body,
-            "Logged in as alice"
-        );
-        assert_eq!(get(address, "/me", &bob).unwrap().body, "Logged in as bob");
-    }
-    assert_eq!(post(two, "/logout", &alice, "").unwrap().status, 303);
-    assert_eq!((status(one, &alice), status(two, &alice)), (401, 401));
-    assert_eq!((status(one, &again), status(two, &again)), (200, 200));
-
-    let third = login(two, "alice");
-    assert_eq!(
-        post(one, "/logout/everywhere", &again, "").unwrap().status,
-        303
-    );
-    for address in [one, two] {
-        assert_eq!(
-            (status(address, &again), status(address, &third)),
-            (401, 401)
-        );
-        assert_eq!(status(address, &bob), 200);
-    }
-    let fourth = login(two, "alice");
-    assert_eq!((status(one, &fourth), status(two, &fourth)), (200, 200));
-    assert!(!folder.join("revocations.redb").exists());
-}
-
-#[test]
-fn entries_expire_by_themselves_when_their_sessions_would_have_ended() {
-    let (folder, key) = (working_folder(), generated_key());
-    let redis = RedisServer::start(&folder);
-    let (_process, address) = instance(&folder, &key, &redis.url());
-    let (alice, bob) = (login(address, "alice"), login(address, "bob"));
-    assert_eq!(post(address, "/logout", &alice, "").unwrap().status, 303);
-    assert_eq!(
-        post(address, "/logout/everywhere", &bob, "")
-            .unwrap()
-            .status,
-        303
-    );
-
-    let mut connection = redis::Client::open(redis.url())
-        .unwrap()
-        .get_connection()
-        .unwrap();
-    let mut keys: Vec<String> = connection.keys("*").unwrap();
+    // The entries expire a lifetime after their sessions would have ended.
+    let mut keys: Vec<String> = redis.says("KEYS *");
     keys.sort();
-    assert_eq!(keys.len(), 2, "{keys:?}");
-    assert!(
-        keys[0].starts_with(&format!("{COOKIE_NAME}:ended:session:")),
-        "{keys:?}"
-    );
-    assert_eq!(keys[1], format!("{COOKIE_NAME}:ended:user:bob"));
-    let whole = i64::try_from(SESSION_MAX_AGE.as_millis()).unwrap();
+    let (claims, prefix) = (opened(&alice), format!("{COOKIE_NAME}:ended:"));
+    let session = format!("{prefix}session:{}", claims["jti"].as_str().unwrap());
+    assert_eq!(keys, [session, prefix + "user:alice"]);
     for key in keys {
-        let millis: i64 = connection.pttl(&key).unwrap();
-        assert!(
-            (whole - 10_000..=whole).contains(&millis),
-            "{key}: {millis}"
-        );
+        let passed = 2 * LIFETIME - redis.says::<i64>(&format!("TTL {key}"));
+        assert!((0..20).contains(&passed), "{key}: {passed}");
     }
 }
 
 #[test]
-fn the_store_is_asked_once_about_a_session_however_often_its_cookie_is_sent() {
-    let (folder, key) = (working_folder(), generated_key());
-    let redis = RedisServer::start(&folder);
-    let (_process, address) = instance(&folder, &key, &redis.url());
-    let (ended, live) = (login(address, "alice"), login(address, "alice"));
-    assert_eq!(post(address, "/logout", &ended, "").unwrap().status, 303);
-
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_connection().unwrap();
-    let mut asked = || -> u32 {
-        let stats: String = redis::cmd("INFO")
-            .arg("commandstats")
-            .query(&mut connection)
-            .unwrap();
-        let of_mget = stats
-            .lines()
-            .find_map(|line| line.strip_prefix("cmdstat_mget:calls="));
-        of_mget
-            .and_then(|calls| calls.split(',').next())
-            .unwrap()
-            .parse()
-            .unwrap()
-    };
-    for (cookie, status) in [(&ended, 401), (&live, 200)] {
-        let before = asked();
-        let copies = vec![cookie.as_str(); 50].join("; ");
-        assert_eq!(get(address, "/me", &copies).unwrap().status, status);
-        assert_eq!(asked() - before, 1);
+fn of_two_logouts_everywhere_at_once_the_later_one_stands() {
+    let redis = RedisServer::start();
+    let [(_first, one), (_second, two)] = [(); 2].map(|()| redis.instance(&[]));
+    let key = format!("{COOKIE_NAME}:ended:user:alice");
+    let mut last = 0_i64;
+    for _ in 0..5 {
+        let cookies = [one, two].map(|address| (address, login(address, "alice")));
+        thread::scope(|scope| {
+            for (address, cookie) in &cookies {
+                scope.spawn(|| {
+                    post(*address, "/logout/everywhere", cookie, "");
+                    assert_eq!(status(*address, cookie), 401);
+                });
+            }
+        });
+        let number = redis.says(&format!("GET {key}"));
+        assert!(number > last, "{number} after {last}");
+        last = number;
     }
+    // The clock of another instance was ahead: the number does not go down.
+    let ahead = last + 1_000_000;
+    let _: String = redis.says(&format!("SET {key} {ahead}"));
+    let cookie = login(one, "alice");
+    assert_eq!(post(two, "/logout/everywhere", &cookie, "").status, 303);
+    assert_eq!(redis.says::<i64>(&format!("GET {key}")), ahead + 1);
+    assert_eq!(status(one, &cookie), 401);
 }
 
 #[test]
 fn a_session_that_cannot_be_checked_is_refused_with_503_until_the_store_is_back() {
-    let (folder, key) = (working_folder(), generated_key());
-    let mut redis = RedisServer::start(&folder);
-    let (_process, address) = instance(&folder, &key, &redis.url());
-    let (live, ended) = (login(address, "alice"), login(address, "alice"));
-    assert_eq!(post(address, "/logout", &ended, "").unwrap().status, 303);
-    assert_eq!(get(address, "/@readyz", "").unwrap().status, 200);
-
-    redis.end();
-    for (method, path, cookie, form) in [
-        ("GET", "/me", &*live, ""),
-        ("GET", "/me", &*ended, ""),
-        ("GET", "/", &*live, ""),
-        ("POST", "/logout", &*live, ""),
-        ("POST", "/logout/everywhere", &*live, ""),
-        ("POST", "/login", "", "user_id=alice"),
-        ("GET", "/@readyz", "", ""),
-    ] {
-        let answer = common::process::send(address, method, path, cookie, form).unwrap();
-        assert_eq!(answer.status, 503, "{method} {path}: {}", answer.body);
-        assert_eq!(answer.header("retry-after"), Some("5"));
-        assert_eq!(answer.header("set-cookie"), None);
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let mut redis = RedisServer::start();
+    let (process, address) = redis.instance(&[("RUST_LOG", "info")]);
+    let [live, ended] = [(); 2].map(|()| login(address, "alice"));
+    assert_eq!(logout(address, &ended), 303);
+    redis.process = None;
+    let asked = "GET /me,GET /,POST /logout,POST /logout/everywhere,POST /login,GET /@readyz";
+    for asked in asked.split(',') {
+        for cookie in [&live, &ended] {
+            let answer = send(address, asked, &cookie_header(cookie), "user_id=alice").unwrap();
+            assert_eq!(answer.status, 503, "{asked}: {}", answer.body);
+            assert_eq!(answer.header("retry-after"), Some("5"));
+            assert_eq!(answer.header("set-cookie"), None);
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+        }
     }
     // What needs no check is answered as ever.
-    assert_eq!(get(address, "/healthz", "").unwrap().status, 200);
-    assert_eq!(get(address, "/", "").unwrap().status, 200);
-    assert_eq!(get(address, "/me", "").unwrap().status, 401);
-    assert_eq!(
-        get(address, "/me", &format!("{live}x")).unwrap().status,
-        401
-    );
-    assert_eq!(
-        post(address, "/logout", &format!("{live}x"), "")
-            .unwrap()
-            .status,
-        303
-    );
-
+    let forged = format!("{live}x");
+    assert_eq!([status(address, ""), status(address, &forged)], [401; 2]);
+    assert_eq!(logout(address, &forged), 303);
+    while !process.line().contains("event=\"store_away\"") {}
     redis.start_again();
-    until_ready(address);
-    assert_eq!(
-        (status(address, &live), status(address, &ended)),
-        (200, 401)
-    );
-    assert_eq!(post(address, "/logout", &live, "").unwrap().status, 303);
-    assert_eq!(status(address, &live), 401);
+    until(|| is_ready(address));
+    assert_eq!(status(address, &ended), 401);
+    assert_eq!(status(address, &live), 200);
+    assert_eq!([logout(address, &live), status(address, &live)], [303, 401]);
+    // An instance may start before its Redis.
+    redis.process = None;
+    let (_process, address) = redis.instance(&[]);
+    assert!(!is_ready(address));
+    redis.start_again();
+    until(|| is_ready(address));
 }
 
 #[test]
-fn an_instance_may_start_before_its_redis() {
-    let (folder, key) = (working_folder(), generated_key());
-    let mut redis = RedisServer::start(&folder);
-    redis.end();
-    let (_process, address) = instance(&folder, &key, &redis.url());
-    assert_eq!(get(address, "/@readyz", "").unwrap().status, 503);
-    redis.start_again();
-    until_ready(address);
-    assert_eq!(status(address, &login(address, "alice")), 200);
+fn readiness_is_503_where_redis_answers_and_takes_no_end_of_a_session() {
+    let redis = RedisServer::start();
+    let _: String = redis.says("ACL SETUSER app >hunter2 on ~* +@all");
+    let url = redis.url("app", "hunter2");
+    let (_process, address) = redis.instance(&[("REDIS_URL", &url)]);
+    let cookie = login(address, "alice");
+    for (broken, whole) in [
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("ACL SETUSER app -eval", "ACL SETUSER app +eval"),
+        ("ACL SETUSER app -set", "ACL SETUSER app +set"),
+    ] {
+        let _: String = redis.says(broken);
+        assert!(!is_ready(address), "{broken}");
+        assert_eq!(logout(address, &cookie), 503, "{broken}");
+        let _: String = redis.says(whole);
+        assert!(is_ready(address), "{whole}");
+    }
+    assert_eq!(status(address, &cookie), 200);
 }
 
-/// The instances that visitors are sent to. One is taken out when nobody waits for its answer.
-type Service = RwLock<[SocketAddr; 2]>;
-
 #[test]
-fn a_key_rotation_rolls_through_the_instances_without_one_refused_request() {
-    let folder = working_folder();
-    let redis = RedisServer::start(&folder);
-    let (old, new) = (generated_key(), generated_key());
-    let start = |keys: &str| {
-        let (process, address) = instance(&folder, keys, &redis.url());
-        until_ready(address);
+fn a_wrong_password_of_redis_is_named_in_the_log_and_no_password_is_shown() {
+    let redis = RedisServer::start();
+    let url = redis.url("", "secret");
+    let (process, address) = redis.instance(&[("REDIS_URL", &url)]);
+    let mut line = process.line();
+    while !line.contains("ERROR app::session::revocation::redis: event=\"store_refused\"") {
+        line = process.line();
+    }
+    assert!(line.contains("setting=\"REDIS_URL\""), "{line}");
+    let hidden = ["deadline", "secret"].map(|word| line.contains(word));
+    assert_eq!(hidden, [false; 2], "{line}");
+    assert!(!is_ready(address));
+    let config = config(RELEASE, &[("REDIS_URL", &url)]);
+    assert!(!format!("{:?}", config.session.store).contains("secret"));
+    for broken in ["", "redis://:", "redis://host:"] {
+        let broken = format!("{broken}secret");
+        let problems = read(DEBUG, &[("REDIS_URL", &broken)]).err().unwrap();
+        let expected = "\n  REDIS_URL: a URL such as redis://127.0.0.1:6379";
+        assert!(problems.ends_with(expected), "{problems}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_rolling_restart_with_new_keys_loses_no_request_of_who_asks_for_readiness() {
+    let redis = RedisServer::start();
+    let start = |address: &str, keys: &str| {
+        let bind_addr = ("BIND_ADDR", address);
+        let settings = [bind_addr, ("SHUTDOWN_DELAY", "1"), ("SESSION_KEYS", keys)];
+        let (process, address) = redis.instance(&settings);
+        until(|| is_ready(address));
         (process, address)
     };
-    let (mut running, addresses): (Vec<_>, Vec<_>) = (0..2).map(|_| start(&old)).unzip();
-    let service = Service::new([addresses[0], addresses[1]]);
+    let (old, new) = (key(b'a'), key(b'b'));
+    let [(mut first, one), (mut second, two)] = [(); 2].map(|()| start(ANY_PORT.1, &old));
     let stop = AtomicBool::new(false);
-    let asked = thread::scope(|scope| {
-        let visitors: Vec<_> = (0..4)
-            .map(|number| {
-                let (service, stop) = (&service, &stop);
-                scope.spawn(move || visit(service, number, stop))
-            })
-            .collect();
+    // Logs in and out, each request at the next instance that says it is ready.
+    let visit = || {
+        let mut turns = [one, two].into_iter().cycle();
+        let mut ready = || {
+            let mut both = turns.by_ref().take(2);
+            both.find(|at| is_ready(*at)).expect("one is ready")
+        };
+        while !stop.load(Ordering::Relaxed) {
+            let cookie = login(ready(), "alice");
+            assert_eq!(status(ready(), &cookie), 200);
+            assert_eq!(logout(ready(), &cookie), 303);
+            assert_eq!(status(ready(), &cookie), 401);
+        }
+    };
+    thread::scope(|scope| {
+        let _visitors = [(); 3].map(|()| scope.spawn(visit));
         // All learn the new key before the first signs with it, and the old one goes last.
-        for keys in [format!("{old},{new}"), format!("{new},{old}"), new.clone()] {
-            for (at, process) in running.iter_mut().enumerate() {
-                let (fresh, address) = start(&keys);
-                service.write().unwrap()[at] = address;
-                *process = fresh;
-                thread::sleep(Duration::from_millis(300));
+        for keys in [format!("{old},{new}"), format!("{new},{old}")] {
+            for (process, address) in [(&mut first, one), (&mut second, two)] {
+                process.signal("TERM");
+                until_refused(address);
+                let (fresh, _) = start(&address.to_string(), &keys);
+                assert!(std::mem::replace(process, fresh).end().0.success());
             }
         }
         stop.store(true, Ordering::Relaxed);
-        let asked = visitors.into_iter().map(|visitor| visitor.join().unwrap());
-        asked.sum::<usize>()
     });
-    assert!(asked > 100, "{asked} requests");
-}
-
-/// Asks who is logged in, at one instance after the other, with the newest cookie, and logs in again
-/// now and then. Every request must be answered as a visitor expects.
-fn visit(service: &Service, number: usize, stop: &AtomicBool) -> usize {
-    let user_id = format!("visitor-{number}");
-    let mut cookie = login(service.read().unwrap()[0], &user_id);
-    let mut asked = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let instances = service.read().unwrap();
-        let address = instances[(number + asked) % 2];
-        let answer = get(address, "/me", &cookie).unwrap();
-        let expected = format!("Logged in as {user_id}");
-        assert_eq!((answer.status, answer.body.as_str()), (200, &*expected));
-        if answer.header("set-cookie").is_some() {
-            cookie = answer.cookie();
-        }
-        if asked % 50 == 49 {
-            cookie = login(address, &user_id);
-        }
-        asked += 1;
-    }
-    asked
-}
-
-#[cfg(unix)]
-#[test]
-fn a_rolling_restart_loses_no_request_of_who_asks_for_readiness() {
-    let (folder, key) = (working_folder(), generated_key());
-    let redis = RedisServer::start(&folder);
-    let start = |address: &str| {
-        let settings = [
-            ("BIND_ADDR", address),
-            OPEN,
-            ("SESSION_KEYS", &*key),
-            ("REDIS_URL", &*redis.url()),
-            ("SHUTDOWN_DELAY", "1"),
-        ];
-        let process = Process::start_in(&folder, &[], &settings);
-        let address = process.address();
-        until_ready(address);
-        (process, address)
-    };
-    let ((mut first, one), (mut second, two)) = (start(ANY_PORT.1), start(ANY_PORT.1));
-    let stop = AtomicBool::new(false);
-    let rounds = thread::scope(|scope| {
-        let visitors: Vec<_> = (0..4)
-            .map(|number| {
-                let stop = &stop;
-                scope.spawn(move || roam([one, two], number, stop))
-            })
-            .collect();
-        for (process, address) in [(&mut first, one), (&mut second, two)] {
-            process.signal("TERM");
-            common::process::until_refused(address);
-            let (fresh, _) = start(&address.to_string());
-            let (status, _, err) = std::mem::replace(process, fresh).end();
-            assert!(status.success(), "{err}");
-        }
-        stop.store(true, Ordering::Relaxed);
-        let rounds = visitors.into_iter().map(|visitor| visitor.join().unwrap());
-        rounds.sum::<usize>()
-    });
-    assert!(rounds > 20, "{rounds} rounds");
-}
-
-/// Logs in and out, each request at the next instance that says it is ready. Every one must be
-/// answered as a visitor expects.
-#[cfg(unix)]
-fn roam(instances: [SocketAddr; 2], number: usize, stop: &AtomicBool) -> usize {
-    let mut turns = instances.into_iter().cycle();
-    let mut ready = || {
-        let is_ready = |address: &SocketAddr| {
-            get(*address, "/@readyz", "").is_ok_and(|answer| answer.status == 200)
-        };
-        turns.by_ref().take(2).find(is_ready).expect("one is ready")
-    };
-    let user_id = format!("visitor-{number}");
-    let mut rounds = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let cookie = login(ready(), &user_id);
-        let me = get(ready(), "/me", &cookie).unwrap();
-        assert_eq!(me.body, format!("Logged in as {user_id}"));
-        assert_eq!(post(ready(), "/logout", &cookie, "").unwrap().status, 303);
-        assert_eq!(status(ready(), &cookie), 401);
-        rounds += 1;
-    }
-    rounds
-}
-
-#[test]
-fn the_password_of_redis_is_shown_to_nobody() {
-    let url = "redis://:hunter2@127.0.0.1:6379";
-    let config = config(Build::Release, &[("REDIS_URL", url)]);
-    assert!(!format!("{config:?}").contains("hunter2"));
-    for broken in [
-        "hunter2",
-        "redis://:hunter2@",
-        "redis://:hunter2@host:port",
-        "http://hunter2",
-    ] {
-        let problems = read(Build::Debug, &[("REDIS_URL", broken)]).unwrap_err();
-        assert!(
-            problems.ends_with("\n  REDIS_URL: a URL such as redis://127.0.0.1:6379"),
-            "{problems}"
-        );
-    }
 }

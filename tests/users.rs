@@ -1,328 +1,283 @@
-//! `USERS_FILE`: who may log in, and with which password.
+//! `USERS_FILE`: who may log in, with which password, and until when their sessions go on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
-use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    path::Path,
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::fs::{self, File};
+use std::path::Path;
 
-use app::{
-    config::Build,
-    defaults::{LOGIN_REDIRECT, SESSION_MAX_AGE},
-};
-use axum::http::StatusCode;
-use common::{
-    Answer, NO_COOKIE, TestApp, attributes, key, password_of, process::working_folder, read,
-    user_line, users_file, write_users,
-};
+use common::{process::*, *};
 
 const WRONG: &str = "The user ID or the password is wrong.";
 
-#[tokio::test]
-async fn login_with_the_password_of_the_user_answers_303_with_one_set_cookie() {
-    let app = TestApp::with_users(&users_file());
-    let answer = app.try_password("alice", &password_of("alice")).await;
-    answer.redirects_to(LOGIN_REDIRECT);
-    assert_eq!(answer.attributes(), attributes(SESSION_MAX_AGE));
-    app.opens(&answer.cookie(), "alice").await;
+/// The app notices within two seconds what happened to its file. The tests that wait for it have a
+/// paused clock, on which they pass at once.
+async fn two_seconds() {
+    tokio::time::sleep(Duration::from_secs(2)).await;
 }
 
 #[tokio::test]
 async fn an_unknown_user_is_answered_401_in_the_same_words_as_a_wrong_password() {
     let app = TestApp::with_users(&users_file());
-    let answers = [
-        (
-            "alice",
-            app.try_password("alice", &password_of("bob")).await,
-        ),
-        (
-            "Alice",
-            app.try_password("Alice", &password_of("alice")).await,
-        ),
-        (
-            "mallory",
-            app.try_password("mallory", &password_of("alice")).await,
-        ),
-        (
-            "mallory",
-            app.try_password("mallory", &password_of("bob")).await,
-        ),
-        (
-            "alice:",
-            app.try_password("alice:", &password_of("alice")).await,
-        ),
-    ];
-    let comparable = |(user_id, answer): &(&str, Answer)| {
-        let mut headers = answer.headers.clone();
-        headers.remove("x-request-id");
-        let body = answer.body.replace(&format!(r#"value="{user_id}""#), "");
-        (answer.status, headers, body)
-    };
-    for each in &answers {
-        each.1.is(StatusCode::UNAUTHORIZED, WRONG);
-        assert!(each.1.body.contains(&format!(r#"value="{}""#, each.0)));
-        // The name makes a difference of its own to the length.
-        let (mut this, mut first) = (comparable(each), comparable(&answers[0]));
-        this.1.remove("content-length");
-        first.1.remove("content-length");
-        assert_eq!(this, first);
-    }
-}
-
-#[tokio::test]
-async fn a_password_missing_blank_too_long_or_with_control_characters_is_answered_422() {
-    let app = TestApp::with_users(&users_file());
-    let without = app
-        .post_form("/login", NO_COOKIE, &[("user_id", "alice")])
-        .await;
-    without.is(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The password must not be blank.",
-    );
-    let long = "p".repeat(257);
-    for (password, words) in [
-        ("", "The password must not be blank."),
-        (" ", "The password must not be blank."),
-        (&*long, "The password must not be longer than 256 bytes."),
-        (
-            "hunter2\n",
-            "The password must not hold control characters.",
-        ),
-    ] {
-        let answer = app.try_password("alice", password).await;
-        answer.is(StatusCode::UNPROCESSABLE_ENTITY, words);
-        assert!(answer.body.contains(r#"value="alice""#), "{}", answer.body);
-        assert!(!answer.body.contains("hunter2") && !answer.body.contains(&long));
+    let (alice, bob) = (password_of("alice"), password_of("bob"));
+    for accept in ["*/*", "text/html"] {
+        let mut first = None;
+        for (user_id, password) in [
+            ("alice", &bob),
+            ("Alice", &alice),
+            ("mallory", &alice),
+            ("alice:", &alice),
+            ("alice", &alice.to_uppercase()),
+        ] {
+            let fields = [("user_id", user_id), ("password", password)];
+            let mut answer = app.login_with(accept, &fields).await;
+            answer.is(StatusCode::UNAUTHORIZED, WRONG);
+            answer.headers.remove("x-request-id");
+            // A page has the name that was typed, and its length.
+            answer.headers.remove("content-length");
+            let typed = format!(r#"value="{user_id}""#);
+            let same = (answer.headers, answer.body.replace(&typed, ""));
+            assert_eq!(first.get_or_insert(same.clone()), &same);
+        }
     }
 }
 
 #[tokio::test]
 async fn the_login_page_asks_for_a_password_only_where_users_are_configured() {
-    let closed = TestApp::with_users(&users_file()).get("/", NO_COOKIE).await;
-    let open = TestApp::new().get("/", NO_COOKIE).await;
-    for (page, takes_password) in [(closed, true), (open, false)] {
-        page.is_page();
-        let field = r#"type="password" name="password""#;
-        assert_eq!(page.body.contains(field), takes_password, "{}", page.body);
-        assert_eq!(page.body.contains("Login is open"), !takes_password);
+    let app = TestApp::with_users(&users_file());
+    for (app, takes_password) in [(app, true), (TestApp::new(), false)] {
+        for path in ["/", "/login"] {
+            let page = app.get(path, NO_COOKIE).await;
+            page.is_page();
+            let field = r#"type="password" name="password""#;
+            assert_eq!(page.body.contains(field), takes_password, "{}", page.body);
+            assert_eq!(page.body.contains("Login is open"), !takes_password);
+        }
     }
 }
 
-/// Waits until the app looks at its file again.
-async fn looks_again() {
-    tokio::time::sleep(Duration::from_millis(110)).await;
+#[tokio::test(start_paused = true)]
+async fn a_users_sessions_end_within_two_seconds_when_the_hash_is_another_or_gone() {
+    let path = users_file();
+    let (alice, bob) = (user("alice"), user("bob"));
+    let changed = user_line("alice", "another password", 8);
+    for (after, old_password) in [(&*changed, 401), (&*user("alice"), 303), ("", 401)] {
+        fs::write(&path, format!("{alice}{bob}")).unwrap();
+        let app = TestApp::with_users(&path);
+        let (ended, other) = (app.login_as("alice").await, app.login_as("bob").await);
+        fs::write(&path, format!("{bob}{after}")).unwrap();
+        two_seconds().await;
+        app.refuses(&ended).await;
+        let answer = app.try_password("alice", &password_of("alice")).await;
+        assert_eq!(answer.status, old_password);
+        // Also when the very same line is put back.
+        fs::write(&path, format!("{alice}{bob}")).unwrap();
+        two_seconds().await;
+        app.refuses(&ended).await;
+        app.opens(&other, "bob").await;
+        app.opens(&app.login_as("alice").await, "alice").await;
+    }
 }
 
 #[tokio::test]
-async fn a_removed_users_sessions_end_within_a_tenth_of_a_second() {
+async fn a_session_counts_only_with_its_users_stamp_which_new_keys_do_not_touch() {
     let path = users_file();
     let app = TestApp::with_users(&path);
-    let alice = app
-        .try_password("alice", &password_of("alice"))
-        .await
-        .cookie();
-    let bob = app.try_password("bob", &password_of("bob")).await.cookie();
-    write_users(&path, &["bob"]);
-    looks_again().await;
-    app.refuses(&alice).await;
-    app.opens(&bob, "bob").await;
-    app.try_password("alice", &password_of("alice"))
-        .await
-        .is(StatusCode::UNAUTHORIZED, WRONG);
+    let stamped = app.login_as("alice").await;
+    let stamp = &opened(&stamped)["stamp"];
+    assert!(stamp.is_string());
+    let open = TestApp::new().login_as("alice").await;
+    assert!(opened(&open).get("stamp").is_none());
+    let mut claims = claims("bob");
+    claims["stamp"] = stamp.clone();
+    app.refuses(&open).await;
+    app.refuses(&forged(&claims)).await;
+    let keys = format!("{},{}", key(b'b'), key(b'a'));
+    let file = ("USERS_FILE", path.to_str().unwrap());
+    let app = TestApp::with(RELEASE, &[file, ("SESSION_KEYS", &keys)]);
+    let renewed = app.get("/me", &stamped).await.cookie();
+    app.opens(&renewed, "alice").await;
+    assert_eq!(&opened(&renewed)["stamp"], stamp);
 }
 
-#[tokio::test]
-async fn the_file_is_read_again_when_it_changes() {
+#[tokio::test(start_paused = true)]
+async fn every_replacement_of_the_file_is_noticed_within_two_seconds() {
     let path = users_file();
     let app = TestApp::with_users(&path);
-    write_users(&path, &["bob", "carol"]);
-    looks_again().await;
-    app.try_password("carol", &password_of("carol"))
-        .await
-        .redirects_to(LOGIN_REDIRECT);
-    fs::write(&path, user_line("carol", "something else", 8)).unwrap();
-    looks_again().await;
-    app.try_password("carol", &password_of("carol"))
-        .await
-        .is(StatusCode::UNAUTHORIZED, WRONG);
-    app.try_password("carol", "something else")
-        .await
-        .redirects_to(LOGIN_REDIRECT);
+    let before = fs::metadata(&path).unwrap();
+    let put_time_back = |path: &Path| {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(before.modified().unwrap()).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), before.len());
+    };
+    let lets_in_instead_of = async |name: &str, other: &str| {
+        two_seconds().await;
+        app.login_as(name).await;
+        let answer = app.try_password(other, &password_of(other)).await;
+        answer.is(StatusCode::UNAUTHORIZED, WRONG);
+    };
+    write_users(&path, ["carol", "bob"]);
+    put_time_back(&path);
+    lets_in_instead_of("carol", "alice").await;
 
-    // As an editor does it, and a careful script.
     let new = path.with_extension("new");
-    write_users(&new, &["dave"]);
+    write_users(&new, ["david", "bob"]);
+    put_time_back(&new);
     fs::rename(&new, &path).unwrap();
-    looks_again().await;
-    app.try_password("dave", &password_of("dave"))
-        .await
-        .redirects_to(LOGIN_REDIRECT);
+    lets_in_instead_of("david", "carol").await;
+
+    #[cfg(unix)]
+    for (name, other) in [("ellen", "david"), ("frank", "ellen")] {
+        let target = path.with_extension(name);
+        write_users(&target, [name, "bob"]);
+        put_time_back(&target);
+        std::os::unix::fs::symlink(&target, &new).unwrap();
+        fs::rename(&new, &path).unwrap();
+        lets_in_instead_of(name, other).await;
+    }
 }
 
-#[tokio::test]
-async fn a_file_that_became_broken_changes_nothing_until_it_is_right_again() {
+#[tokio::test(start_paused = true)]
+async fn a_broken_or_missing_file_keeps_the_users_is_reported_once_and_tried_again() {
+    let log = Log::start("info");
     let path = users_file();
     let app = TestApp::with_users(&path);
-    let alice = app
-        .try_password("alice", &password_of("alice"))
-        .await
-        .cookie();
-    let whole = fs::read_to_string(&path).unwrap();
-    let carol = user_line("carol", &password_of("carol"), 8);
-    for broken in [
-        String::new(),
-        format!("{carol}alice"),
-        format!("{carol}{}", whole.trim_end()),
-        whole[..whole.len() - 20].to_owned(),
-        format!("{carol}{carol}"),
+    let alice = app.login_as("alice").await;
+    let carol = user("carol");
+    for (broken, problem) in [
+        ("", "no user stands in it"),
+        (&format!("{carol}alice"), "line 2: "),
+        (&format!("{carol}\0\n"), "line 2: there must be no NUL"),
+        ("missing", "os error"),
     ] {
-        fs::write(&path, &broken).unwrap();
-        looks_again().await;
-        app.opens(&alice, "alice").await;
+        fs::write(&path, broken).unwrap();
+        if broken == "missing" {
+            fs::remove_file(&path).unwrap();
+        }
+        for _ in 0..3 {
+            two_seconds().await;
+            app.opens(&alice, "alice").await;
+        }
         let answer = app.try_password("carol", &password_of("carol")).await;
         answer.is(StatusCode::UNAUTHORIZED, WRONG);
+        let log = log.take();
+        assert_eq!(log.matches("users_not_reloaded").count(), 1, "{log}");
+        assert!(log.contains(problem) && !log.contains("$v=19$"), "{log}");
     }
-    fs::remove_file(&path).unwrap();
-    looks_again().await;
-    app.opens(&alice, "alice").await;
     fs::write(&path, &carol).unwrap();
-    looks_again().await;
+    two_seconds().await;
     app.refuses(&alice).await;
-    app.try_password("carol", &password_of("carol"))
-        .await
-        .redirects_to(LOGIN_REDIRECT);
+    app.login_as("carol").await;
 }
 
-fn problems(path: &Path) -> String {
+/// What is wrong with a users file that holds this; nothing where the app starts with it.
+fn problems(text: impl AsRef<[u8]>) -> String {
+    let path = working_folder().join("users");
+    fs::write(&path, text).unwrap();
     let path = path.to_str().unwrap();
-    let settings = [("SESSION_KEYS", &*key(b'a')), ("USERS_FILE", path)];
-    match read(Build::Release, &settings) {
-        Ok(_) => String::new(),
-        Err(problems) => problems.replace(path, "FILE"),
-    }
+    let found = read(DEBUG, &[("USERS_FILE", path)]);
+    let found = found.err().unwrap_or_default();
+    found.replace(&format!("  USERS_FILE = {path:?}: "), "")
 }
 
 #[test]
-fn a_broken_line_stops_the_start_with_its_number() {
-    let path = working_folder().join("users");
-    let good = user_line("alice", "hunter2 hunter2", 8);
-    let hash = good.trim_end().strip_prefix("alice:").unwrap();
-    let rule = "is not of the form name:$argon2id$…, as `hash-password` writes it, with a name of at most 256 bytes";
+fn every_broken_line_stops_the_start_with_its_number_and_the_rule() {
+    let good = user_line("bob", "hunter2 hunter2", 8);
+    let hash = good.trim_end().strip_prefix("bob:").unwrap();
+    let (before, after) = hash.split_once("m=8,t=1,p=1").unwrap();
+    let form = "is not of the form name:$argon2id$…, as `hash-password` writes it";
+    let bounds = ", at most m=262144 (KiB), t=16, p=4 are taken";
+    let with = |parameters| format!("ann:{before}{parameters}{after}");
     let broken = [
-        "bob".to_owned(),
-        "bob:".to_owned(),
-        "bob:hunter2".to_owned(),
-        format!(":{hash}"),
-        format!(" :{hash}"),
-        format!("{}:{hash}", "b".repeat(257)),
-        format!("b\tob:{hash}"),
-        format!("bob {hash}"),
-        format!("bob:{hash}:"),
-        format!("bob:{}", hash.replace("argon2id", "argon2i")),
-        format!("bob:{}", hash.replace("m=8", "m=1")),
-        format!("bob:{}", &hash[..hash.rfind('$').unwrap()]),
+        ("ann", form),
+        ("ann:", form),
+        ("ann:hunter2", form),
+        ("ann HASH", form),
+        ("ann:HASH:", form),
+        (&*good.trim_end().replace("2id", "2i"), form),
+        (&good[..good.rfind('$').unwrap()], form),
+        (&with("m=1,t=1,p=1"), form),
+        (&with("m=262145,t=1,p=1"), bounds),
+        (&with("m=8,t=17,p=1"), bounds),
+        (&with("m=40,t=1,p=5"), bounds),
+        (" :HASH", "must not be blank."),
+        (&"a:HASH".replace('a', &"a".repeat(257)), "than 256 bytes."),
+        ("a\tnn:HASH", "control characters."),
+        ("a\u{200b}nn:HASH", "or unusual blanks."),
+        ("bob:HASH", "its user stands on another line already"),
+        ("cut off", form),
     ];
-    for line in &broken {
-        fs::write(&path, format!("# users\n\n{line}\n{good}")).unwrap();
-        let found = problems(&path);
-        assert!(
-            found.ends_with(&format!("\n  USERS_FILE = \"FILE\": line 3: {rule}")),
-            "{line}: {found}"
-        );
-        assert!(
-            !found.contains("hunter2") && !found.contains(hash),
-            "{found}"
-        );
+    let lines = broken.map(|(line, _)| line.replace("HASH", hash));
+    let found = problems(format!("# users\n{good}{}", lines.join("\n")));
+    assert!(!found.contains("hunter2") && !found.contains(hash));
+    assert_eq!(found.lines().count(), 1 + broken.len() + 1, "{found}");
+    assert!(found.ends_with("\nthe last line has no end: the file may be cut off"));
+    let found = found.lines().skip(1);
+    for ((at, (_, rule)), problem) in broken.iter().enumerate().zip(found) {
+        let start = format!("line {}: ", at + 3);
+        let says_so = problem.starts_with(&start) && problem.ends_with(rule);
+        assert!(says_so, "{start} {rule} and not {problem}");
     }
-    fs::write(&path, format!("{}\n{good}{good}carol", broken.join("\n"))).unwrap();
-    let found = problems(&path);
-    assert_eq!(found.lines().count(), 1 + broken.len() + 3, "{found}");
-    assert!(
-        found.contains("line 14: its user stands on another line already"),
-        "{found}"
-    );
-    assert!(found.contains("line 15: "), "{found}");
-    assert!(
-        found.ends_with("the last line has no end: the file may be cut off"),
-        "{found}"
-    );
-
-    fs::write(&path, "# nobody\n").unwrap();
-    assert!(problems(&path).contains("no user stands in it"));
-    fs::write(&path, [0xFF, b'\n']).unwrap();
-    assert!(problems(&path).contains("USERS_FILE = \"FILE\": "));
-    fs::remove_file(&path).unwrap();
-    assert!(problems(&path).contains("USERS_FILE = \"FILE\": "));
-    fs::write(&path, good.replace('\n', "\r\n")).unwrap();
-    assert_eq!(problems(&path), "");
-}
-
-fn hash_password(name: &str, typed: &str) -> Output {
-    let mut child = Command::new(common::process::PROGRAM)
-        .args(["hash-password", name])
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(typed.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap()
+    let (nul, no_utf8) = ("there must be no NUL in it", "must be UTF-8 and is not");
+    for (bytes, number, rule) in [
+        (&b"# ann\n\0\n"[..], 2, nul),
+        (b"a\0:\0\n\0", 1, nul),
+        (b"\n\nren\xe9\n", 3, no_utf8),
+        (b"\xff\xfea\0", 1, no_utf8),
+    ] {
+        let found = problems(bytes);
+        assert!(found.contains(&format!("\nline {number}: ")), "{found}");
+        assert!(found.ends_with(rule), "{found}");
+    }
+    assert_eq!(problems(with("m=262144,t=16,p=4") + "\n"), "");
 }
 
 #[tokio::test]
-async fn the_app_makes_a_users_line_and_takes_no_password_from_its_arguments() {
+async fn a_users_file_may_come_from_any_editor_and_names_and_passwords_count_in_form_c() {
     let path = users_file();
-    let app = TestApp::with_users(&path);
-    let output = hash_password("Ann: Lee", "correct horse\n");
-    assert!(output.status.success(), "{output:?}");
-    let line = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        line.starts_with("Ann: Lee:$argon2id$v=19$m=19456,t=2,p=1$"),
-        "{line}"
-    );
-    assert_eq!(line.lines().count(), 1);
-    let mut users = OpenOptions::new().append(true).open(&path).unwrap();
-    users.write_all(line.as_bytes()).unwrap();
-    looks_again().await;
-    app.try_password("Ann: Lee", "correct horse")
-        .await
-        .redirects_to(LOGIN_REDIRECT);
-
-    for (name, typed, words) in [
-        (
-            "ann",
-            "short\n",
-            "The password must have at least 8 characters.",
-        ),
-        ("ann", "\n", "The password must not be blank."),
-        (
-            "#ann",
-            "correct horse\n",
-            "A name that starts with # would be a comment.",
-        ),
-        ("", "correct horse\n", "The name must not be blank."),
-    ] {
-        let output = hash_password(name, typed);
-        assert_eq!(output.status.code(), Some(1));
-        assert_eq!(
-            String::from_utf8(output.stderr).unwrap(),
-            format!("error: {words}\n")
-        );
-        assert!(output.stdout.is_empty());
+    let bob = user("bob");
+    let line = user_line("\t Rene\u{301}: Lee \t", "pässword", 8).replace(":$", " : \t$");
+    for mark in ["", "\u{feff}"] {
+        for end in ["\n", "\r\n"] {
+            let text = format!("{mark}{bob}\n  # comment\n{line}").replace('\n', end);
+            fs::write(&path, text).unwrap();
+            let app = TestApp::with_users(&path);
+            app.login_as("bob").await;
+            let (typed, password) = ("Rene\u{301}: Lee ", "pa\u{308}ssword");
+            let answer = app.try_password(typed, password).await;
+            app.opens(&answer.cookie(), "René: Lee").await;
+        }
     }
-    let arguments = ["hash-password", "ann", "correct horse"];
-    let said = common::process::Process::start(&arguments, &[]).refusal();
-    assert!(said.contains("usage: "), "{said}");
+}
+
+#[tokio::test]
+async fn hash_password_makes_a_users_line_and_takes_no_password_from_its_arguments() {
+    let folder = working_folder();
+    let (users, input) = (folder.join("users"), folder.join("input"));
+    let run = |arguments: &[&str], typed: &str| {
+        fs::write(&input, typed).unwrap();
+        let typed = File::open(&input).unwrap();
+        Process::spawn(command(PROGRAM, &folder, arguments, &[]).stdin(typed))
+    };
+    let name = " Rene\u{301}: Lee";
+    let made = run(&["hash-password", name], "pa\u{308}ssword\r\n");
+    let (status, line, _) = made.end();
+    let start = "René: Lee:$argon2id$v=19$m=19456,t=2,p=1$";
+    assert!(status.success() && line.starts_with(start), "{line}");
+    fs::write(&users, line).unwrap();
+    let app = TestApp::with_users(&users);
+    let answer = app.try_password("René: Lee", "pässword").await;
+    app.opens(&answer.cookie(), "René: Lee").await;
+
+    for (arguments, typed, words) in [
+        (&["hash-password", "ann"][..], "e\u{301}234567\n", "needs 8"),
+        (&["hash-password", "ann"], "\n", "not be blank"),
+        (&["hash-password", "#ann"], "correct horse\n", "a comment."),
+        (&["hash-password", ""], "correct horse\n", "not be blank"),
+        (&["hash-password", "ann", "correct horse"], "", "usage: "),
+    ] {
+        let said = run(arguments, typed).refusal();
+        assert!(said.contains(words), "{said}");
+    }
 }

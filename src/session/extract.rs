@@ -2,79 +2,45 @@
 
 use std::convert::Infallible;
 
-use axum::{
-    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
-    http::request::Parts,
-    response::{IntoResponseParts, ResponseParts},
-};
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
+use axum::http::{HeaderValue, request::Parts};
+use axum::response::{IntoResponseParts, ResponseParts};
 
-use super::{Live, Sessions, clock::Timestamp, cookie::SessionCookie, payload::Payload};
-use crate::error::Error;
+use super::sessions::{Session, Sessions};
+use super::{claims::SessionData, cookie};
+use crate::error::{Error, Result};
 
-/// Somebody who is logged in.
-///
-/// As an extractor it answers any other request with 401; as `Option<Session>` it lets the handler
-/// decide. Return it beside the answer, as in `(session, answer)`, so that a renewal of the cookie
-/// reaches the browser.
-#[derive(Debug)]
-pub struct Session {
-    payload: Payload,
-    renewal: Option<SessionCookie>,
-}
-
-impl Session {
-    /// Who is logged in.
-    pub fn user_id(&self) -> &str {
-        &self.payload.user_id
-    }
-
-    /// When the session ends, however active it is.
-    pub fn expires_at(&self) -> Timestamp {
-        self.payload.ends
-    }
-}
-
-impl<S> OptionalFromRequestParts<S> for Session
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Session
 where
     Sessions: FromRef<S>,
-    S: Send + Sync,
 {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>> {
         let sessions = Sessions::from_ref(state);
-        let presented = sessions.presented(&parts.headers).await?;
+        let mut presented = sessions.presented(&parts.headers).await?;
         // Of two different sessions nobody can tell which one is meant.
-        let Ok([live]) = <[Live; 1]>::try_from(presented) else {
-            return Ok(None);
-        };
-        let renew = || sessions.renew(live.payload.clone());
-        Ok(Some(Self {
-            renewal: live.renewal_due.then(renew).transpose()?,
-            payload: live.payload,
-        }))
+        Ok((presented.len() == 1).then(|| presented.remove(0)))
     }
 }
 
-impl<S> FromRequestParts<S> for Session
+impl<S: Send + Sync> FromRequestParts<S> for Session
 where
     Sessions: FromRef<S>,
-    S: Send + Sync,
 {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let session =
-            <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await?;
-        session.ok_or(Error::NotLoggedIn)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let session = <Option<Self> as FromRequestParts<S>>::from_request_parts(parts, state);
+        session.await?.ok_or(Error::NOT_LOGGED_IN)
     }
 }
 
 impl IntoResponseParts for Session {
     type Error = Infallible;
 
-    fn into_response_parts(self, res: ResponseParts) -> Result<ResponseParts, Infallible> {
-        self.renewal.into_response_parts(res)
+    fn into_response_parts(self, answer: ResponseParts) -> Result<ResponseParts, Infallible> {
+        Ok(cookie::put(self.renewal, answer))
     }
 }
 
@@ -82,61 +48,60 @@ impl IntoResponseParts for Session {
 /// one change of the cookie. Return it beside the answer, as in `(jar, answer)`.
 pub struct SessionJar {
     sessions: Sessions,
-    presented: Vec<Live>,
-    change: Option<SessionCookie>,
+    presented: Vec<Session>,
+    change: Option<HeaderValue>,
 }
 
 impl SessionJar {
-    /// Starts a new session for `user_id` and ends those that came with the request
-    /// (OWASP ASVS 7.2.4).
-    pub async fn start(mut self, user_id: &str) -> Result<Self, Error> {
-        for live in &self.presented {
-            self.sessions.revocations().end(&live.payload).await?;
-            tracing::info!(event = "session_replaced", user_id = live.payload.user_id);
-        }
-        let payload = self.sessions.issue(user_id.to_owned()).await?;
-        self.change = Some(self.sessions.seal(&payload)?);
-        tracing::info!(event = "login", user_id);
+    /// Starts a new session for `user_id`, who has this `stamp` now, and ends those that came with the
+    /// request (OWASP ASVS 7.2.4).
+    pub async fn start(
+        mut self,
+        user_id: &str,
+        stamp: Option<String>,
+        data: SessionData,
+    ) -> Result<Self> {
+        let replaced = self.sessions.end(&self.presented, "session_replaced");
+        replaced.await?;
+        self.change = Some(self.sessions.issue(user_id, stamp, data).await?);
         Ok(self)
     }
 
-    /// Ends the sessions that came with the request, here and in the browser (OWASP ASVS 7.4.1).
-    /// The removal is sent also when none did: the browser may hold a cookie that no longer counts.
-    /// Where the end cannot be stored, nothing is removed, so that the visitor can try again.
-    pub async fn end(mut self) -> Result<Self, Error> {
-        for live in &self.presented {
-            self.sessions.revocations().end(&live.payload).await?;
-            tracing::info!(event = "logout", user_id = live.payload.user_id);
-        }
+    /// Ends the sessions that came with the request, here and in the browser, which may also hold a cookie
+    /// that no longer counts. What cannot be stored is not removed, so that the visitor can try again.
+    pub async fn end(mut self) -> Result<Self> {
+        self.sessions.end(&self.presented, "logout").await?;
         self.change = Some(self.sessions.removal()?);
         Ok(self)
     }
 
     /// The same for all sessions of the user, in every browser (OWASP ASVS 7.4.3).
-    pub async fn end_everywhere(mut self) -> Result<Self, Error> {
-        for live in &self.presented {
-            self.sessions.revocations().end_all(&live.payload).await?;
-            tracing::info!(event = "logout_everywhere", user_id = live.payload.user_id);
+    pub async fn end_everywhere(mut self) -> Result<Self> {
+        for Session { claims, .. } in &self.presented {
+            let event = "logout_everywhere";
+            self.sessions
+                .end_all(&claims.sub, claims.generation, event)
+                .await?;
         }
         self.change = Some(self.sessions.removal()?);
         Ok(self)
     }
 }
 
-impl<S> FromRequestParts<S> for SessionJar
+impl<S: Send + Sync> FromRequestParts<S> for SessionJar
 where
     Sessions: FromRef<S>,
-    S: Send + Sync,
 {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let sessions = Sessions::from_ref(state);
         let presented = sessions.presented(&parts.headers).await?;
+        let change = None;
         Ok(Self {
             sessions,
             presented,
-            change: None,
+            change,
         })
     }
 }
@@ -144,7 +109,7 @@ where
 impl IntoResponseParts for SessionJar {
     type Error = Infallible;
 
-    fn into_response_parts(self, res: ResponseParts) -> Result<ResponseParts, Infallible> {
-        self.change.into_response_parts(res)
+    fn into_response_parts(self, answer: ResponseParts) -> Result<ResponseParts, Infallible> {
+        Ok(cookie::put(self.change, answer))
     }
 }

@@ -5,43 +5,34 @@
 
 pub mod process;
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+pub use std::time::Duration;
+use std::{fs, mem, net::SocketAddr};
 
-use app::{
-    AppState,
-    config::{Build, Config},
-    defaults::{COOKIE_NAME, LOGIN_REDIRECT, SAME_SITE, SESSION_MAX_AGE},
-    session::{
-        clock::{Clock, Timestamp},
-        keys::parse_key,
-        payload::{Payload, SessionId},
-        revocation::StoreConfig,
-    },
-};
-use argon2::{Argon2, Params, PasswordHasher, password_hash::SaltString};
-use axum::{
-    Router,
-    body::Body,
-    extract::ConnectInfo,
-    http::{HeaderMap, Method, Request, StatusCode, header, request},
-    response::IntoResponse,
-};
+pub use app::defaults::*;
+use app::session::{Clock, keys::parse_key, revocation::StoreConfig};
+use app::{AppState, config::Config, telemetry::subscriber};
+use argon2::{Argon2, Params, PasswordHasher, password_hash::phc::PasswordHash};
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, request};
+pub use axum::http::{Method, StatusCode, header};
+use axum::{Router, extract::ConnectInfo, response::IntoResponse};
 use axum_extra::extract::{SignedCookieJar, cookie::Cookie};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use http_body_util::BodyExt;
+pub use base64::{Engine, prelude::*};
+pub use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tower::ServiceExt;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt};
 
-/// When every test begins: 2026-11-24T00:00:00Z.
-pub const START: Timestamp = Timestamp(1_795_478_400_000);
+/// When every test begins, in Unix seconds: 2026-11-24T00:00:00Z.
+pub const START: i64 = 1_795_478_400;
+/// The lifetime of a session in seconds.
+pub const LIFETIME: i64 = SESSION_MAX_AGE.as_secs() as i64;
+
+pub const DEBUG: bool = false;
+pub const RELEASE: bool = true;
 
 pub const NO_COOKIE: &str = "";
 /// The other cookie of a logout's answer.
@@ -61,19 +52,16 @@ pub fn key(letter: u8) -> String {
 }
 
 /// Reads exactly these settings.
-pub fn read(build: Build, settings: &[(&str, &str)]) -> Result<Config, String> {
-    Config::read(build, |name| {
-        let setting = settings.iter().find(|(known, _)| *known == name);
-        setting.map(|(_, value)| (*value).to_owned())
-    })
-    .map_err(|problems| problems.to_string())
+pub fn read(release: bool, settings: &[(&str, &str)]) -> Result<Config, String> {
+    let setting = |name| settings.iter().find(|(known, _)| *known == name);
+    Config::read(release, |name| Some(setting(name)?.1.to_owned()))
 }
 
 /// These settings, and what every build needs to start unless they say otherwise.
-pub fn config(build: Build, settings: &[(&str, &str)]) -> Config {
+pub fn config(release: bool, settings: &[(&str, &str)]) -> Config {
     let key = key(b'a');
     let needed = [("SESSION_KEYS", key.as_str()), ("ALLOW_OPEN_LOGIN", "true")];
-    let mut config = read(build, &[settings, &needed].concat()).unwrap();
+    let mut config = read(release, &[settings, &needed].concat()).unwrap();
     // Tests run at once, and a file has one owner.
     let store = ["REVOCATION_FILE", "REDIS_URL"];
     if !settings.iter().any(|(name, _)| store.contains(name)) {
@@ -82,74 +70,105 @@ pub fn config(build: Build, settings: &[(&str, &str)]) -> Config {
     config
 }
 
-/// `value` signed with `key`, as the `Cookie` header has it.
-pub fn signed(key: &str, value: impl ToString) -> String {
+/// `text` signed with `key` by axum-extra's own jar, as the `Cookie` header has it.
+pub fn signed(key: &str, text: &str) -> String {
     let key = parse_key(key, true).unwrap();
-    let cookie = Cookie::new(COOKIE_NAME, value.to_string());
+    let cookie = Cookie::new(COOKIE_NAME, text.to_owned());
     let answer = SignedCookieJar::new(key).add(cookie).into_response();
     let encoded = answer.headers()[header::SET_COOKIE].to_str().unwrap();
     let cookie = Cookie::parse_encoded(encoded).unwrap();
     format!("{COOKIE_NAME}={}", cookie.value())
 }
 
-/// A session that began at [`START`].
-pub fn payload(user_id: &str) -> Payload {
-    Payload {
-        id: SessionId([7; 16]),
-        issued: START,
-        ends: START + SESSION_MAX_AGE,
-        active: START,
-        user_id: user_id.to_owned(),
-    }
+/// What the cookie of a session that began at [`START`] says, as JSON.
+pub fn claims(user_id: &str) -> Value {
+    json!({
+        "v": 2, "aud": COOKIE_NAME, "jti": "BwcHBwcHBwcHBwcHBwcHBw", "sub": user_id,
+        "iat": START, "exp": START + LIFETIME, "act": START, "data": {},
+    })
+}
+
+/// The claims as a cookie carries them, before they are signed.
+pub fn encoded(claims: &Value) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(claims.to_string())
+}
+
+/// A cookie with these claims, signed with the key that the app has.
+pub fn forged(claims: &Value) -> String {
+    signed(&key(b'a'), &encoded(claims))
+}
+
+/// What a session cookie says.
+pub fn opened(cookie: &str) -> Value {
+    let json = BASE64_URL_SAFE_NO_PAD.decode(&value(cookie)[SIGNATURE..]);
+    serde_json::from_slice(&json.unwrap()).unwrap()
 }
 
 /// The value of a cookie that is written `name=value`.
 pub fn value(cookie: &str) -> &str {
-    let value = cookie.strip_prefix(COOKIE_NAME).unwrap();
-    value.strip_prefix('=').unwrap()
-}
-
-/// What a session cookie says.
-pub fn opened(cookie: &str) -> Payload {
-    Payload::parse(&value(cookie)[SIGNATURE..]).unwrap()
+    cookie.split_once('=').unwrap().1
 }
 
 /// The attributes that a session cookie must have, sorted.
 pub fn attributes(max_age: Duration) -> Vec<String> {
-    vec![
-        "HttpOnly".to_owned(),
-        format!("Max-Age={}", max_age.as_secs()),
-        "Path=/".to_owned(),
-        format!("SameSite={SAME_SITE}"),
-        "Secure".to_owned(),
-    ]
+    let max_age = max_age.as_secs();
+    let all = format!("HttpOnly; Max-Age={max_age}; Path=/; SameSite={SAME_SITE}; Secure");
+    all.split("; ").map(str::to_owned).collect()
 }
 
 pub fn request(method: Method, path: &str, cookie: &str) -> request::Builder {
     let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::HOST, "localhost");
     match cookie {
         NO_COOKIE => request,
         cookie => request.header(header::COOKIE, cookie),
     }
 }
 
+/// A request that brings a form.
+pub fn posted(path: &str, cookie: &str) -> request::Builder {
+    request(Method::POST, path, cookie).header(header::CONTENT_TYPE, FORM)
+}
+
 pub fn form(fields: &[(&str, &str)]) -> String {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs(fields).finish()
+    serde_urlencoded::to_string(fields).unwrap()
+}
+
+/// The log of the running test, as long as it is there.
+pub struct Log {
+    text: &'static Mutex<Vec<u8>>,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    pub fn start(filter: &str) -> Self {
+        let text: &Mutex<Vec<u8>> = Box::leak(Box::default());
+        let filter = EnvFilter::new(filter);
+        let log = subscriber(false, filter, false, || text.make_writer());
+        let _guard = log.set_default();
+        Self { text, _guard }
+    }
+
+    /// What was logged since the last time.
+    pub fn take(&self) -> String {
+        String::from_utf8(mem::take(&mut *self.text.lock().unwrap())).unwrap()
+    }
 }
 
 /// A users file of this test: `alice` and `bob`, with the passwords of [`password_of`].
 pub fn users_file() -> PathBuf {
     let path = process::working_folder().join("users");
-    write_users(&path, &["alice", "bob"]);
+    write_users(&path, ["alice", "bob"]);
     path
 }
 
-pub fn write_users(path: &Path, names: &[&str]) {
-    let lines = names
-        .iter()
-        .map(|name| user_line(name, &password_of(name), 8));
-    fs::write(path, lines.collect::<String>()).unwrap();
+pub fn write_users<const N: usize>(path: &Path, names: [&str; N]) {
+    fs::write(path, names.map(user).concat()).unwrap();
+}
+
+/// The line of a user with the password of [`password_of`].
+pub fn user(name: &str) -> String {
+    user_line(name, &password_of(name), 8)
 }
 
 pub fn password_of(name: &str) -> String {
@@ -159,70 +178,55 @@ pub fn password_of(name: &str) -> String {
 /// A line of the users file, hashed at the price of so many KiB.
 pub fn user_line(name: &str, password: &str, kib: u32) -> String {
     let argon2 = Argon2::from(Params::new(kib, 1, 1, None).unwrap());
-    let salt = SaltString::encode_b64(b"pepper and salt!").unwrap();
-    let hash = argon2.hash_password(password.as_bytes(), &salt).unwrap();
+    let hash: PasswordHash = argon2.hash_password(password.as_bytes()).unwrap();
     format!("{name}:{hash}\n")
 }
 
 pub struct TestApp {
     router: Router,
-    now: Arc<AtomicU64>,
+    unix_time: Arc<Mutex<time::Duration>>,
 }
 
 impl TestApp {
     pub fn new() -> Self {
-        Self::with(Build::Debug, &[])
+        Self::with(DEBUG, &[])
     }
 
-    pub fn with(build: Build, settings: &[(&str, &str)]) -> Self {
-        Self::configured(config(build, settings))
+    pub fn with(release: bool, settings: &[(&str, &str)]) -> Self {
+        Self::configured(config(release, settings))
     }
 
     /// Only the users of this file have sessions.
     pub fn with_users(path: &Path) -> Self {
-        Self::with(Build::Release, &[("USERS_FILE", path.to_str().unwrap())])
+        Self::with(RELEASE, &[("USERS_FILE", path.to_str().unwrap())])
     }
 
-    /// Ended sessions are kept in this file.
-    pub fn with_store(path: &Path) -> Self {
-        Self::with(Build::Debug, &[("REVOCATION_FILE", path.to_str().unwrap())])
-    }
-
-    /// The clock goes on by a millisecond whenever it is read.
-    pub fn ticking() -> Self {
-        Self::made(config(Build::Debug, &[]), 1, app::app)
-    }
-
-    /// Sessions end after this long without a request.
-    pub fn idle(timeout: Duration) -> Self {
-        let mut config = config(Build::Debug, &[]);
-        config.session.idle_timeout = Some(timeout);
-        Self::configured(config)
+    /// Ended sessions are kept in this file, opened so many seconds after [`START`].
+    pub fn with_store(path: &Path, seconds: i64) -> Self {
+        let config = config(DEBUG, &[("REVOCATION_FILE", path.to_str().unwrap())]);
+        Self::made(config, seconds, app::app)
     }
 
     /// These routes in place of the app's own.
     pub fn around(routes: Router<AppState>) -> Self {
-        let config = config(Build::Debug, &[]);
-        Self::made(config, 0, |state| app::layered(routes, state))
+        Self::made(config(DEBUG, &[]), 0, |state| app::layered(routes, state))
     }
 
-    fn configured(config: Config) -> Self {
+    pub fn configured(config: Config) -> Self {
         Self::made(config, 0, app::app)
     }
 
-    /// With a clock that goes on by `step` milliseconds whenever it is read.
-    fn made(config: Config, step: u64, router: impl FnOnce(AppState) -> Router) -> Self {
-        let now = Arc::new(AtomicU64::new(START.0));
-        let hand = Arc::clone(&now);
-        let clock = Clock::new(move || Timestamp(hand.fetch_add(step, Ordering::SeqCst)));
+    fn made(config: Config, seconds: i64, router: impl FnOnce(AppState) -> Router) -> Self {
+        let unix_time = Arc::new(Mutex::new(time::Duration::seconds(START + seconds)));
+        let hand = Arc::clone(&unix_time);
+        let clock: Clock = Arc::new(move || OffsetDateTime::UNIX_EPOCH + *hand.lock().unwrap());
         let router = router(AppState::open(config, clock).unwrap());
-        Self { router, now }
+        Self { router, unix_time }
     }
 
-    /// Moves the clock to this long after [`START`].
-    pub fn at(&self, since_start: Duration) {
-        let now = START + since_start;
-        self.now.store(now.0, Ordering::SeqCst);
+    /// Moves the clock to so many seconds after [`START`].
+    pub fn at(&self, seconds: i64) {
+        *self.unix_time.lock().unwrap() = time::Duration::seconds(START + seconds);
     }
 
     /// Sends a request, and checks what holds for every answer's session cookie.
@@ -230,17 +234,13 @@ impl TestApp {
         let request = request.body(body.into()).unwrap();
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
         let answer = Answer {
             status: parts.status,
             headers: parts.headers,
-            body: String::from_utf8(body.to_vec()).unwrap(),
+            body: String::from_utf8(body.into()).unwrap(),
         };
-        if let Some(cookie) = answer.session_cookie() {
-            let (pair, _) = cookie.split_once(';').unwrap();
-            assert!(pair.len() <= 4096, "{} bytes", pair.len());
-            assert!(pair.starts_with(&format!("{COOKIE_NAME}=")), "{pair}");
-        }
+        answer.session_cookie();
         answer
     }
 
@@ -249,15 +249,25 @@ impl TestApp {
     }
 
     pub async fn post_form(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
-        let request = request(Method::POST, path, cookie).header(header::CONTENT_TYPE, FORM);
+        self.send(posted(path, cookie), form(fields)).await
+    }
+
+    /// Asks for this media type.
+    pub async fn get_as(&self, accept: &str, path: &str, cookie: &str) -> Answer {
+        let request = request(Method::GET, path, cookie).header(header::ACCEPT, accept);
+        self.send(request, "").await
+    }
+
+    /// Logs in with what such a client takes.
+    pub async fn login_with(&self, accept: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = posted("/login", NO_COOKIE).header(header::ACCEPT, accept);
         self.send(request, form(fields)).await
     }
 
-    /// Logs in without a cookie; gives the new one, as the `Cookie` header has it.
-    pub async fn login(&self, user_id: &str) -> String {
-        let answer = self
-            .post_form("/login", NO_COOKIE, &[("user_id", user_id)])
-            .await;
+    /// Logs in without a cookie, with the password of [`password_of`], which an open login does not
+    /// read; the new cookie, as the `Cookie` header has it.
+    pub async fn login_as(&self, user_id: &str) -> String {
+        let answer = self.try_password(user_id, &password_of(user_id)).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
         answer.cookie()
     }
@@ -271,21 +281,17 @@ impl TestApp {
     /// The same from an address.
     pub async fn try_from(&self, address: &str, user_id: &str, password: &str) -> Answer {
         let peer = SocketAddr::new(address.parse().unwrap(), 4711);
-        let request = request(Method::POST, "/login", NO_COOKIE)
-            .header(header::CONTENT_TYPE, FORM)
-            .extension(ConnectInfo(peer));
+        let request = posted("/login", NO_COOKIE).extension(ConnectInfo(peer));
         let fields = [("user_id", user_id), ("password", password)];
         self.send(request, form(&fields)).await
     }
 
     pub async fn logout_everywhere(&self, cookie: &str) -> Answer {
-        let request = request(Method::POST, "/logout/everywhere", cookie);
-        self.send(request, "").await
+        self.post_form("/logout/everywhere", cookie, &[]).await
     }
 
     pub async fn logout(&self, cookie: &str) -> Answer {
-        self.send(request(Method::POST, "/logout", cookie), "")
-            .await
+        self.post_form("/logout", cookie, &[]).await
     }
 
     /// Who is logged in, if anybody.
@@ -303,13 +309,14 @@ impl TestApp {
 
     /// Who is logged in, by `Cookie` headers of any bytes.
     pub async fn who_sends(&self, cookies: &[&[u8]]) -> Option<String> {
-        let request = cookies.iter().fold(Request::get("/me"), |request, cookie| {
+        let request = request(Method::GET, "/me", NO_COOKIE);
+        let request = cookies.iter().fold(request, |request, cookie| {
             request.header(header::COOKIE, *cookie)
         });
         let answer = self.send(request, "").await;
         if answer.status == StatusCode::OK {
-            let user_id = answer.body.strip_prefix("Logged in as ").unwrap();
-            return Some(user_id.to_owned());
+            let user_id = answer.body.strip_prefix("Logged in as ");
+            return Some(user_id.unwrap().to_owned());
         }
         answer.is_unauthorized();
         None
@@ -330,14 +337,14 @@ impl Answer {
         values.first().map(|value| value.to_str().unwrap())
     }
 
-    /// What the answer sets the session cookie to: one value at most.
+    /// What the answer sets the session cookie to: one value at most, of a length that browsers take.
     pub fn session_cookie(&self) -> Option<&str> {
         let name = format!("{COOKIE_NAME}=");
         let set = self.headers.get_all("set-cookie").iter();
-        let set: Vec<_> = set.map(|cookie| cookie.to_str().unwrap()).collect();
-        let (ours, others): (Vec<&str>, Vec<&str>) =
-            set.iter().partition(|cookie| cookie.starts_with(&name));
+        let set = set.map(|cookie| cookie.to_str().unwrap());
+        let (ours, others): (Vec<_>, Vec<_>) = set.partition(|cookie| cookie.starts_with(&name));
         assert!(ours.len() <= 1, "{ours:?}");
+        assert!(ours.iter().all(|cookie| cookie.len() <= 4096), "{ours:?}");
         assert!(others.is_empty() || others == [LOGGED_OUT], "{others:?}");
         ours.first().copied()
     }
@@ -358,8 +365,7 @@ impl Answer {
 
     #[track_caller]
     pub fn has(&self, header: &str, value: &str) {
-        let words = format!("{} {}", self.status, self.body);
-        assert_eq!(self.header(header), Some(value), "{header} of {words}");
+        assert_eq!(self.header(header), Some(value), "{header} {}", self.body);
     }
 
     #[track_caller]
@@ -377,8 +383,7 @@ impl Answer {
 
     #[track_caller]
     pub fn is_unauthorized(&self) {
-        self.is(StatusCode::UNAUTHORIZED, "");
-        assert_eq!(self.body, "You are not logged in.");
+        self.is(StatusCode::UNAUTHORIZED, "You are not logged in.");
         self.has("content-type", "text/plain; charset=utf-8");
         assert_eq!(self.header("location"), None);
     }

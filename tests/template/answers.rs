@@ -29,8 +29,8 @@ fn answers_are_taken_from_every_source() {
         r#"cookie_name("from-file")"#,
         r#"max_age("2h")"#,
         r#"same_site("Strict")"#,
-        r#"local_path("/from/env")"#,
-        r#"local_path("/")"#,
+        r#"login_redirect("/from/env")"#,
+        r#"logout_redirect("/")"#,
     ] {
         assert!(defaults.contains(chosen), "{chosen} is not in {defaults}");
     }
@@ -94,9 +94,8 @@ fn a_constant_outside_its_rule_does_not_compile_and_says_the_rule() {
     let mut expected = BTreeMap::<_, usize>::new();
     for rule in RULES {
         let (key, function) = (rule.key.to_uppercase(), rule.function);
-        // One function serves both redirects, and knows what login refuses by name.
-        let by_name = rule.refused_by_name.iter().filter(|path| **path != "/me");
-        for (nth, value) in rule.refused.iter().chain(by_name).enumerate() {
+        let refused = rule.refused.iter().chain(rule.refused_by_name);
+        for (nth, value) in refused.enumerate() {
             constants +=
                 &format!("const BAD_{key}_{nth}: () = {{ rules::{function}({value:?}); }};\n");
             *expected.entry(rule.panic).or_default() += 1;
@@ -182,28 +181,23 @@ const RULES: [Rule; 5] = [
         key: "login_redirect",
         rule: "one `/`, then segments of letters, digits, _ ~ . - and no `.` or `..` segment, no `//`, no query; \
                not /login, /logout or /healthz",
+        function: "login_redirect",
+        panic: "LOGIN_REDIRECT: one `/`, then segments of letters, digits, `_`, `~`, `.`, `-`; no `.` or \
+                `..` segment, no `//`, no query; not `/login`, `/logout` or `/healthz`",
+        refused: BAD_PATHS,
         refused_by_name: &["/login"],
-        ..PATH
     },
     Rule {
         key: "logout_redirect",
         rule: "one `/`, then segments of letters, digits, _ ~ . - and no `.` or `..` segment, no `//`, no query; \
                not /logout, /healthz or /me",
+        function: "logout_redirect",
+        panic: "LOGOUT_REDIRECT: one `/`, then segments of letters, digits, `_`, `~`, `.`, `-`; no `.` or \
+                `..` segment, no `//`, no query; not `/me`, `/logout` or `/healthz`",
+        refused: BAD_PATHS,
         refused_by_name: &["/me"],
-        ..PATH
     },
 ];
-
-const PATH: Rule = Rule {
-    key: "",
-    rule: "",
-    function: "local_path",
-    panic: "LOGIN_REDIRECT and LOGOUT_REDIRECT: a path on this site, one `/`, then segments of letters, \
-            digits, `_`, `~`, `.` and `-`; no `.` or `..` segment, no `//`, no query; not `/login`, \
-            `/logout` or `/healthz`",
-    refused: BAD_PATHS,
-    refused_by_name: &[],
-};
 
 #[rustfmt::skip] // By what is wrong, not by length.
 const BAD_COOKIE_NAMES: &[&str] = &[

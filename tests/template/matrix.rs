@@ -82,7 +82,7 @@ const CHOICES: [Choice; 6] = [
         "logout_redirect",
         &[
             &["/"],
-            &["/logout/everywhere", "/healthz/live", "/LOGOUT"],
+            &["/login", "/logout/everywhere", "/healthz/live", "/LOGOUT"],
             &["/bye.svg", "/bye.css"],
             &["/a.b/~c", LONG_PATH, "/.../-/_"],
             &["/dashboard"],

@@ -8,8 +8,9 @@ use crate::{NAME, files_below, generate, read, root, tracked};
 const BLESS: &str = "BLESS";
 
 /// What stays behind.
-const TEMPLATE_ONLY: [&str; 7] = [
+const TEMPLATE_ONLY: [&str; 8] = [
     ".ci/",
+    ".github/images/",
     ".github/workflows/baseline.yml",
     ".github/workflows/template.yml",
     ".template/",

@@ -62,7 +62,7 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
     assert!(text("src/defaults.rs").contains(r#"same_site("None")"#));
     assert!(text("Cargo.toml").contains("version = \"1.2.3\"\n"));
     assert!(text("src/lib.rs").ends_with("// A newer line.\n"));
-    assert!(text("template.toml").contains("version = \"10.1.0\"\n"));
+    assert!(text("template.toml").contains("version = \"10.2.0\"\n"));
     assert!(text("template.toml").contains("session_max_age = \"90m\"\n"));
     for (path, stays) in [
         ("src/cat.rs", true),

@@ -7,6 +7,7 @@ use thirtyfour::Key;
 
 use crate::{
     Outcome, Report,
+    processes::PASSWORD,
     visitor::{Visitor, ensure},
 };
 
@@ -19,7 +20,7 @@ fn too_long_user_id() -> String {
 }
 
 /// The longest user id there may be, without a place to break it.
-pub fn long_user_id() -> String {
+fn long_user_id() -> String {
     "m".repeat(256)
 }
 
@@ -60,6 +61,10 @@ pub async fn all(report: &mut Report, visitor: &Visitor) {
     );
     check!("markup in a user id is shown as text", markup);
     check!("a refused user id is said beside what was typed", problem);
+    check!(
+        "after a mistyped password the page can be loaded again, and the right one leads on",
+        mistyped_password
+    );
     check!("a keyboard is enough", keyboard);
     check!("no page needs JavaScript", without_scripts);
     check!("no page is wider than a phone", phone);
@@ -67,6 +72,8 @@ pub async fn all(report: &mut Report, visitor: &Visitor) {
 
 async fn login(visitor: &Visitor) -> Outcome {
     visitor.open("/").await?;
+    visitor.expect_login_form().await?;
+    visitor.open("/login").await?;
     visitor.expect_login_form().await?;
     let tree = visitor
         .devtools("Accessibility.getFullAXTree", json!({}))
@@ -214,19 +221,27 @@ async fn cross_site_forms(visitor: &Visitor) -> Outcome {
 
 async fn links(visitor: &Visitor) -> Outcome {
     visitor.open("/login?user_id=mallory").await?;
-    visitor.expect_status(405).await?;
+    visitor.expect_login_form().await?;
     visitor.expect_no_cookie().await?;
 
     visitor.log_in("alice").await?;
     let before = visitor.cookie().await?;
-    for (link, address) in [("#login", "/login?user_id=mallory"), ("#logout", "/logout")] {
-        visitor.open_foreign_site().await?;
-        visitor.click(link).await?;
-        visitor.expect_address(address).await?;
-        visitor.expect_status(405).await?;
-        expect_still_alice(visitor, &before).await?;
+    visitor.open_foreign_site().await?;
+    visitor.click("#login").await?;
+    // Another site's link shows a `Strict` cookie's visitor the form.
+    if visitor.choices.same_site == "Strict" {
+        visitor.expect_login_form().await?;
+    } else {
+        let redirect = &visitor.choices.login_redirect;
+        visitor.expect_address(redirect).await?;
     }
-    Ok(())
+    expect_still_alice(visitor, &before).await?;
+
+    visitor.open_foreign_site().await?;
+    visitor.click("#logout").await?;
+    visitor.expect_address("/logout").await?;
+    visitor.expect_status(405).await?;
+    expect_still_alice(visitor, &before).await
 }
 
 async fn expect_still_alice(visitor: &Visitor, cookie: &Option<Value>) -> Outcome {
@@ -352,6 +367,50 @@ async fn problem(visitor: &Visitor) -> Outcome {
     Ok(())
 }
 
+async fn mistyped_password(visitor: &Visitor) -> Outcome {
+    let wanted = if visitor.choices.has_dashboard() {
+        format!("{}?tab=2", visitor.choices.login_redirect)
+    } else {
+        "/login".to_owned()
+    };
+    visitor.open_with_users(&wanted).await?;
+    visitor.expect_login_form().await?;
+    visitor
+        .submit_with_password("alice", "correct mule")
+        .await?;
+    // The second time it is loaded again, which sends the form once more.
+    for time in 1..=2 {
+        visitor.expect_status(401).await?;
+        visitor
+            .expect_text("The user ID or the password is wrong.")
+            .await?;
+        let typed = visitor
+            .evaluate("[document.getElementById('user_id').value, document.getElementById('password').value]")
+            .await?;
+        ensure(typed == json!(["alice", ""]), || {
+            format!("time {time}: the fields hold {typed}")
+        })?;
+        if time == 1 {
+            visitor.driver.refresh().await?;
+            visitor.settle().await;
+        }
+    }
+    visitor.submit_with_password("alice", PASSWORD).await?;
+    visitor.expect_logged_in_as("alice").await?;
+    if visitor.choices.has_dashboard() {
+        let address = visitor.address().await?;
+        ensure(address.ends_with(&wanted), || {
+            format!("login led to {address}")
+        })?;
+    }
+
+    // Its address alone shows the form.
+    visitor.forget_everything().await?;
+    visitor.open_with_users("/login").await?;
+    visitor.expect_status(200).await?;
+    visitor.expect_login_form().await
+}
+
 async fn keyboard(visitor: &Visitor) -> Outcome {
     visitor.open("/").await?;
     tab_to(visitor, "user_id").await?;
@@ -418,7 +477,7 @@ async fn without_scripts(visitor: &Visitor) -> Outcome {
 }
 
 async fn phone(visitor: &Visitor) -> Outcome {
-    visitor.set_screen(320, 640, true).await?;
+    visitor.set_screen(320, 640, 1, true).await?;
     visitor.open("/").await?;
     expect_no_overflow(visitor, "the login page").await?;
     visitor.submit(&too_long_user_id()).await?;

@@ -32,8 +32,11 @@ impl WorkDir {
         Ok(Self(path))
     }
 
-    pub fn path(&self) -> &Path {
-        &self.0
+    /// A new folder in it.
+    pub fn folder(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.0.join(name);
+        fs::create_dir(&path)?;
+        Ok(path)
     }
 
     /// Where the browser keeps what it knows.
@@ -68,24 +71,33 @@ impl Drop for WorkDir {
     }
 }
 
+/// The password of `alice`, where users have one.
+pub const PASSWORD: &str = "correct horse";
+
 /// The app, on a port of its own, with nothing in its environment but what is said here.
 pub struct App(Listening);
 
 impl App {
-    pub async fn start(app: &Path, dir: &Path) -> Result<Self, Error> {
+    /// Starts it in an empty folder, with `alice` in a users file or open to everybody.
+    pub async fn start(app: &Path, dir: &Path, with_users: bool) -> Result<Self, Error> {
         let path = fs::canonicalize(app).map_err(|error| format!("{}: {error}", app.display()))?;
-        let mut generate_key = Command::new(&path);
-        generate_key.arg("generate-key").kill_on_drop(true);
-        let key = timeout(START, generate_key.output()).await;
-        let key = String::from_utf8(key.map_err(|_| "the app gave no key")??.stdout)?;
-
+        let key = said(&path, &["generate-key"], "").await?;
         let mut command = Command::new(&path);
         command
             .current_dir(dir)
             .env_clear()
             .env("BIND_ADDR", "127.0.0.1:0")
-            .env("SESSION_KEYS", key.trim())
-            .env("ALLOW_OPEN_LOGIN", "true");
+            .env("SESSION_KEYS", key.trim());
+        if with_users {
+            let users = dir.join("users");
+            fs::write(
+                &users,
+                said(&path, &["hash-password", "alice"], PASSWORD).await?,
+            )?;
+            command.env("USERS_FILE", users);
+        } else {
+            command.env("ALLOW_OPEN_LOGIN", "true");
+        }
         let app = Listening::start(command, "listening on http://127.0.0.1:");
         Ok(Self(
             app.await.map_err(|error| format!("the app: {error}"))?,
@@ -99,6 +111,21 @@ impl App {
     pub async fn stop(self) -> Outcome {
         self.0.stop().await
     }
+}
+
+/// What the app says to standard output when it reads this line.
+async fn said(app: &Path, arguments: &[&str], line: &str) -> Result<String, Error> {
+    let mut command = Command::new(app);
+    command.args(arguments).kill_on_drop(true);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = piped.spawn()?;
+    let mut stdin = child.stdin.take().ok_or("it has no standard input")?;
+    // A command that reads nothing may have ended before.
+    let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
+    drop(stdin);
+    let output = timeout(START, child.wait_with_output()).await;
+    let output = output.map_err(|_| format!("the app did not answer {arguments:?}"))??;
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// What WebDriver commands are sent to.

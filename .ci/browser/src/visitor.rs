@@ -23,6 +23,8 @@ pub struct Visitor {
     pub driver: WebDriver,
     pub choices: Choices,
     site: String,
+    /// The app again, with `alice` in its users file.
+    users_site: String,
     foreign_site: String,
 }
 
@@ -31,6 +33,7 @@ impl Visitor {
         chromedriver_port: u16,
         profile: &Path,
         site: String,
+        users_site: String,
         foreign_site: String,
         choices: Choices,
     ) -> Result<Self, Error> {
@@ -63,6 +66,7 @@ impl Visitor {
             driver,
             choices,
             site,
+            users_site,
             foreign_site,
         })
     }
@@ -100,12 +104,12 @@ impl Visitor {
         Ok(())
     }
 
-    /// Gives the browser another screen.
-    pub async fn set_screen(&self, width: u32, height: u32, phone: bool) -> Outcome {
+    /// Gives the browser another screen, with so many pixels in place of one.
+    pub async fn set_screen(&self, width: u32, height: u32, scale: u32, phone: bool) -> Outcome {
         let screen = json!({
             "width": width,
             "height": height,
-            "deviceScaleFactor": 1,
+            "deviceScaleFactor": scale,
             "mobile": phone,
         });
         self.devtools("Emulation.setDeviceMetricsOverride", screen)
@@ -128,6 +132,11 @@ impl Visitor {
         Ok(self.driver.goto(format!("{}{path}", self.site)).await?)
     }
 
+    pub async fn open_with_users(&self, path: &str) -> Outcome {
+        let address = format!("{}{path}", self.users_site);
+        Ok(self.driver.goto(address).await?)
+    }
+
     pub async fn open_foreign_site(&self) -> Outcome {
         Ok(self.driver.goto(self.foreign_site.as_str()).await?)
     }
@@ -148,6 +157,12 @@ impl Visitor {
         field.clear().await?;
         field.send_keys(user_id).await?;
         self.press("Log in").await
+    }
+
+    /// The same where users have passwords.
+    pub async fn submit_with_password(&self, user_id: &str, password: &str) -> Outcome {
+        self.find("#password").await?.send_keys(password).await?;
+        self.submit(user_id).await
     }
 
     /// Logs in from the start page and arrives where login leads.
@@ -228,7 +243,7 @@ impl Visitor {
 
     /// The login page that knows where its visitor wanted to go.
     pub async fn expect_login_page_for(&self, wanted: &str) -> Outcome {
-        let expected = (format!("{}/", self.site), Some(wanted.to_owned()));
+        let expected = (format!("{}/login", self.site), Some(wanted.to_owned()));
         eventually("the login page and its `next`", expected, async || {
             let mut address = self.driver.current_url().await?;
             let next = address.query_pairs().find(|(name, _)| name == "next");

@@ -1,26 +1,30 @@
 //! What answers `GET /me` here, from a bare handler to the whole app, and how it is asked.
 
-use std::{convert::Infallible, error::Error, sync::Once};
+use std::{
+    error::Error,
+    sync::{Arc, Once},
+};
 
 use app::{
     AppState,
-    config::{Build, Config},
-    identity, logging,
-    session::{Session, Sessions, clock::Clock, revocation::StoreConfig},
+    config::Config,
+    identity,
+    session::{Session, Sessions, revocation::StoreConfig},
+    telemetry,
 };
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::{FromRef, Request},
     http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE},
-    response::Response,
     routing::get,
 };
 use axum_extra::extract::{SignedCookieJar, cookie::Key};
 use http_body_util::BodyExt;
+use time::OffsetDateTime;
 use tower::{Service, ServiceExt};
-use tracing_subscriber::filter::{LevelFilter, Targets};
 
+pub mod http;
 #[path = "../../../walkthrough/src/walkthrough.rs"]
 pub mod walkthrough;
 
@@ -47,7 +51,7 @@ pub async fn with(variant: &str, measure: impl Measure) -> Result<()> {
         return measure.measure(router, session);
     }
     let (state, whole) = whole()?;
-    let session = log_in(whole.clone()).await?;
+    let session = log_in(&whole).await?;
     let sessions = Sessions::from_ref(&state);
     let router = Router::new();
     match variant {
@@ -69,7 +73,7 @@ pub async fn with(variant: &str, measure: impl Measure) -> Result<()> {
 /// One of the handlers that have nothing of this app, and a session cookie for it.
 pub async fn bare(variant: &str) -> Result<Option<(Router, String)>> {
     let walkthrough = walkthrough::router(key());
-    let session = log_in(walkthrough.clone()).await?;
+    let session = log_in(&walkthrough).await?;
     let router = match variant {
         "constant" => Router::new().route("/me", get(async || ANSWER)),
         "one-hmac" => one_hmac(),
@@ -111,7 +115,7 @@ async fn current_user(session: Session) -> (Session, String) {
 
 /// The whole app as a release build runs it when nothing is set but what has to be.
 fn whole() -> Result<(AppState, Router)> {
-    let mut config = Config::read(Build::Release, |name| match name {
+    let mut config = Config::read(true, |name| match name {
         "SESSION_KEYS" => Some(KEY.to_owned()),
         "ALLOW_OPEN_LOGIN" => Some("true".to_owned()),
         _ => None,
@@ -119,24 +123,35 @@ fn whole() -> Result<(AppState, Router)> {
     // Asked like the file: the requests ask the memory of either.
     config.session.store = StoreConfig::Memory;
     static LOG: Once = Once::new();
-    // The line of every answer, and no other: benchmarks have a table to print.
-    let lines = Targets::new().with_target("app::answered", LevelFilter::INFO);
-    LOG.call_once(|| logging::init(config.log_format, lines));
-    let state = AppState::open(config, Clock::system())?;
+    // The guard writes what waits when it is dropped, which is never.
+    LOG.call_once(|| {
+        std::mem::forget(telemetry::init(config.log_json, config.log_filter.clone()));
+    });
+    let state = AppState::open(config, Arc::new(OffsetDateTime::now_utc))?;
     Ok((state.clone(), app::app(state)))
 }
 
-async fn log_in(
-    app: impl Service<Request, Response = Response, Error = Infallible>,
-) -> Result<String> {
+/// Logs `alice` in, and gives the cookie.
+pub async fn log_in(app: &Router) -> Result<String> {
     let request = Request::post("/login")
         .header(HOST, "localhost")
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from("user_id=alice"))?;
-    let response = app.oneshot(request).await?;
+    let response = app.clone().oneshot(request).await?;
     let cookie = response.headers().get(SET_COOKIE).ok_or("no cookie")?;
     let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
     Ok(cookie.to_owned())
+}
+
+/// Ends a session.
+pub async fn log_out(app: &Router, cookie: &str) -> Result<()> {
+    let request = Request::post("/logout")
+        .header(HOST, "localhost")
+        .header(COOKIE, cookie)
+        .body(Body::empty())?;
+    let answer = app.clone().oneshot(request).await?;
+    assert_eq!(answer.status(), 303);
+    Ok(())
 }
 
 /// Four other cookies before the session and four after it, each with a value of 60 characters

@@ -24,12 +24,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Connection, PATIENCE, Reply, get};
-use measure::Result;
-
-#[expect(dead_code, reason = "the rest is for the app's tests")]
-#[path = "../../../../../tests/common/process/http.rs"]
-mod http;
+use measure::{
+    Result,
+    http::{Connection, PATIENCE, Reply, get},
+};
 
 const CLIENTS: usize = 32;
 /// How long all is well between two faults, and how long the store is away.
@@ -85,11 +83,12 @@ fn soak(program: &Path, folder: &Path, time: Duration, redis: bool) -> Result<()
     let states = || clients.iter().flat_map(|client| &client.sessions);
     let count = |wanted| states().filter(|(_, state)| *state == wanted).count();
     println!(
-        "{}: {} requests, {} broken off and {} forged; {} crashes, {} restarts, {} times without the \
+        "{}: {} requests, {} broken off, {} sent again and {} forged; {} crashes, {} restarts, {} times without the \
          store; sessions: {} live, {} logged out, {} open; memory grew by {} and {} KiB",
         if redis { "redis" } else { "file" },
         watch.requests.load(Relaxed),
         watch.broken_off.load(Relaxed),
+        watch.sent_again.load(Relaxed),
         watch.forged.load(Relaxed),
         service.crashes,
         service.restarts,
@@ -147,6 +146,7 @@ struct Watch {
     requests: AtomicUsize,
     logouts: AtomicUsize,
     broken_off: AtomicUsize,
+    sent_again: AtomicUsize,
     forged: AtomicUsize,
     wrong: Mutex<Vec<String>>,
 }
@@ -258,12 +258,23 @@ impl<'a> Client<'a> {
         cookie: &str,
         form: &str,
     ) -> io::Result<Reply> {
-        let mut connection = match self.kept.take() {
-            Some((since, connection)) if since == faults => connection,
-            _ => Connection::open(self.address)?,
-        };
         let says = if self.keeps { "keep-alive" } else { "close" };
-        let answer = connection.send(says, method, path, cookie, form)?;
+        let kept = self.kept.take().filter(|(since, _)| *since == faults);
+        let is_kept = kept.is_some();
+        let mut connection = match kept {
+            Some((_, connection)) => connection,
+            None => Connection::open(self.address)?,
+        };
+        let mut answer = connection.send(says, method, path, cookie, form);
+        // A kept connection may be closed at the very moment of the next request, which is then sent again
+        // (RFC 9112, section 9.3.1).
+        let closed = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+        if is_kept && answer.as_ref().is_err_and(closed) {
+            self.watch.sent_again.fetch_add(1, Relaxed);
+            connection = Connection::open(self.address)?;
+            answer = connection.send(says, method, path, cookie, form);
+        }
+        let answer = answer?;
         if self.keeps && answer.header("connection") != Some("close") {
             self.kept = Some((faults, connection));
         }
