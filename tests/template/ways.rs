@@ -36,7 +36,7 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
     // What an owner does.
     let file = |path: &str| project.join(path);
     append(&file("README.md"), "\nThe house has a cat.\n");
-    append(&file("src/pages/style.css"), "/* the owner's colours */\n");
+    append(&file("src/html/style.css"), "/* the owner's colours */\n");
     replace(&file("src/defaults.rs"), "\"a\"", "\"sid\"");
     replace(
         &file("Cargo.toml"),
@@ -57,7 +57,7 @@ fn a_newer_template_comes_into_a_project_as_a_merge() {
     let text = |path: &str| fs::read_to_string(project.join(path)).unwrap();
     assert!(text("README.md").ends_with("\nThe house has a cat.\n"));
     assert!(text("README.md").contains("## Run it at once\n"));
-    assert!(text("src/pages/style.css").ends_with("/* the owner's colours */\n"));
+    assert!(text("src/html/style.css").ends_with("/* the owner's colours */\n"));
     assert!(text("src/defaults.rs").contains(r#"cookie_name("sid")"#));
     assert!(text("src/defaults.rs").contains(r#"same_site("None")"#));
     assert!(text("Cargo.toml").contains("version = \"1.2.3\"\n"));
