@@ -56,6 +56,11 @@ async fn a_link_cannot_log_out() {
     let app = TestApp::new();
     let cookie = app.login_as("alice").await;
     for path in ["/logout", "/logout/everywhere"] {
+        // A chosen path is a page as well, which ends nothing.
+        if [LOGIN_REDIRECT, LOGOUT_REDIRECT].contains(&path) {
+            app.get(path, &cookie).await.is_page();
+            continue;
+        }
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
             let answer = app.send(request(method, path, &cookie), "").await;
             answer.is(StatusCode::METHOD_NOT_ALLOWED, "");
