@@ -151,9 +151,13 @@ async fn a_broken_or_missing_file_keeps_the_users_is_reported_once_and_tried_aga
         (&format!("{carol}\0\n"), "line 2: there must be no NUL"),
         ("missing", "os error"),
     ] {
-        fs::write(&path, broken).unwrap();
+        // At once, because half a change is a problem of its own.
+        let next = path.with_extension("next");
+        fs::write(&next, broken).unwrap();
         if broken == "missing" {
             fs::remove_file(&path).unwrap();
+        } else {
+            fs::rename(&next, &path).unwrap();
         }
         for _ in 0..3 {
             two_seconds().await;
