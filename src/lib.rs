@@ -108,13 +108,11 @@ async fn watch(users: Arc<Users>, sessions: Sessions) {
         known_problems = problems;
         changed.extend(read.unwrap_or_default());
         // Each waits for the disk, and the file has to be read again soon.
-        for _ in 0..100.min(changed.len()) {
-            let Some(user_id) = changed.pop() else { break };
-            let ended = sessions.end_all(&user_id, None, "user_changed").await;
-            if ended.is_err() {
-                changed.push(user_id);
-                break;
-            }
+        let left = changed.len().saturating_sub(100);
+        while let Some(id) = changed[left..].last()
+            && sessions.end_all(id, None, "user_changed").await.is_ok()
+        {
+            changed.pop();
         }
     }
 }

@@ -26,6 +26,13 @@ pub struct Users {
 #[derive(Clone)]
 struct Current(Arc<[(String, Account)]>, [u8; 32]);
 
+impl Current {
+    fn get(&self, user_id: &str) -> Option<&Account> {
+        let at = self.0.binary_search_by(|(id, _)| id.as_str().cmp(user_id));
+        Some(&self.0[at.ok()?].1)
+    }
+}
+
 impl Users {
     /// Opens what [`SETTING`] says. Fails with everything that is wrong with it.
     pub fn open(setting: &str) -> Result<Self, Vec<String>> {
@@ -41,24 +48,24 @@ impl Users {
 
     /// What the password of `user_id` is checked against.
     pub async fn account(&self, user_id: &str) -> Result<Account> {
-        let Current(accounts, _) = self.current();
-        let found = accounts.binary_search_by(|(name, _)| name.as_str().cmp(user_id));
+        let current = self.current();
+        let found = current.get(user_id);
         // An unknown name always gets the same other account, so its time is as steady as a real user's.
-        let stand_in = || self.stand_ins.hash_one(user_id) as usize % accounts.len();
-        let mut account = accounts[found.unwrap_or_else(|_| stand_in())].1.clone();
-        account.exists = found.is_ok();
+        let stand_in = || self.stand_ins.hash_one(user_id) as usize % current.0.len();
+        let mut account = found.unwrap_or_else(|| &current.0[stand_in()].1).clone();
+        account.exists = found.is_some();
         Ok(account)
     }
 
     /// The user's stamp; `None` where there is no such user. Asked with every request that carries a
     /// session, which so ends with its user or their password (OWASP ASVS 7.4.2, 7.4.3).
     pub async fn stamp(self: Arc<Self>, user_id: String) -> Result<Option<String>> {
-        let account = self.account(&user_id).await?;
-        Ok(account.exists.then_some(account.stamp))
+        let current = self.current();
+        Ok(current.get(&user_id).map(|account| account.stamp.clone()))
     }
 
-    /// Reads the file again, and gives the users whose line is gone or has another hash. A file that cannot be read
-    /// leaves the users as they were. Called every second, on a thread that may wait.
+    /// Reads the file again, and gives the users whose line is gone or has another hash. A file that
+    /// cannot be read leaves the users as they were. Called every second, on a thread that may wait.
     pub fn read_again(&self) -> Result<Vec<String>, Vec<String>> {
         let read = text_file::read(&self.path);
         let text = read.map_err(|error| vec![error.to_string()])?;
@@ -69,16 +76,14 @@ impl Users {
         if before.1 == digest {
             return Ok(Vec::new());
         }
-        let accounts = parse(&text)?;
-        tracing::info!(event = "users_reloaded", users = accounts.len());
-        let stays = |old: &(String, Account)| {
-            let at = accounts.binary_search_by(|new| new.0.cmp(&old.0));
-            at.is_ok_and(|at| accounts[at].1.stamp == old.1.stamp)
-        };
-        let changed = before.0.iter().filter(|old| !stays(old));
+        let after = Current(parse(&text)?, digest);
+        tracing::info!(event = "users_reloaded", users = after.0.len());
+        let changed = before.0.iter().filter(|(user_id, old)| {
+            let new = after.get(user_id);
+            new.is_none_or(|new| new.stamp != old.stamp)
+        });
         let changed = changed.map(|(user_id, _)| user_id.clone()).collect();
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Current(accounts, digest);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = after;
         Ok(changed)
     }
 

@@ -57,10 +57,8 @@ impl Revocations {
 
     /// Ends one session (OWASP ASVS 7.4.1).
     pub async fn end(&self, claims: &Claims, now: i64) -> Result<()> {
-        let (name, last_end) = (
-            format!("session:{}", claims.jti),
-            claims.exp.unix_timestamp(),
-        );
+        let name = format!("session:{}", claims.jti);
+        let last_end = claims.exp.unix_timestamp();
         self.raise(name, 1, last_end, now).await
     }
 
