@@ -1,16 +1,14 @@
 //! Connections: how many there are, how long they may be silent, and how they end. `axum::serve` bounds
 //! neither in axum 0.8; the next version of axum brings such limits, and this file can go then.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::{net::SocketAddr, pin::pin, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request, serve::Listener};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tower::Service;
 
 /// How many connections are open at once; more wait in the listener's queue.
@@ -22,8 +20,6 @@ pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long the requests that are under way at the end may take.
 pub const GRACE: Duration = Duration::from_secs(20);
-/// How long a connection that has asked for nothing yet may still do so at the end.
-const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// Serves `app` on so many connections at once until `stop` is true or its sender is gone. Then
 /// finishes what is under way, within [`GRACE`].
@@ -65,9 +61,7 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
-    let has_asked = AtomicBool::new(false);
     let service = service_fn(|mut request: Request<Incoming>| {
-        has_asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
         app.clone().call(request.map(Body::new))
     });
@@ -87,17 +81,7 @@ async fn connection(
     tokio::select! {
         biased;
         _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => {}
-    }
-    // hyper would close a connection at once whose first request is still on its way.
-    let last_chance = async {
-        if !has_asked.load(Ordering::Relaxed) {
-            sleep(LAST_CHANCE).await;
-        }
-    };
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = last_chance => connection.as_mut().graceful_shutdown(),
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
