@@ -105,7 +105,7 @@ impl<V: Fn(&'static str) -> Option<String>> Settings<V> {
         let text = self.text(name)?;
         let mut keys = Vec::new();
         for (key, number) in text.split(',').zip(1..) {
-            let parsed = keys::parse_key(key.trim(), self.release);
+            let parsed = keys::parse_key(key.trim());
             let parsed = parsed.map_err(|fault| format!("key {number} {fault}: {KEYS_RULE}"));
             match parsed {
                 Ok(key) => keys.push(key),

@@ -3,8 +3,6 @@
 //! A signed value is what axum-extra's `SignedCookieJar` makes of it: its HMAC-SHA256 (RFC 2104) in
 //! base64, and the value. The jar itself would prepare the key and copy the cookie for every request.
 
-use std::collections::HashSet;
-
 use axum_extra::extract::cookie::Key;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
@@ -14,8 +12,6 @@ use sha2::Sha256;
 /// How many characters of a signed value are its signature.
 const SIGNATURE: usize = 44;
 const MIN_KEY_BYTES: usize = 64;
-/// Fewer different byte values than this are not random: 64 random bytes have about 57.
-const MIN_DIFFERENT_BYTES: usize = 16;
 
 /// One signing key or several: the first signs, all verify, so that keys can be replaced without
 /// logging anybody out (OWASP ASVS 13.3.4). There is no `Debug`, so that no key gets into a log.
@@ -48,17 +44,13 @@ impl SessionKeys {
 }
 
 /// Reads a key: at least 64 random bytes in base64, all of which count. Fails with what is wrong.
-/// `refuse_weak` also refuses bytes that repeat too much to have been random.
-pub fn parse_key(text: &str, refuse_weak: bool) -> Result<Key, String> {
+pub fn parse_key(text: &str) -> Result<Key, String> {
     let unpadded = text.trim_end_matches('=');
     let bytes = BASE64_STANDARD_NO_PAD.decode(unpadded);
     let bytes = bytes.map_err(|_| "is not base64")?;
     if bytes.len() < MIN_KEY_BYTES {
         let length = bytes.len();
         return Err(format!("has {length} bytes, fewer than {MIN_KEY_BYTES}"));
-    }
-    if refuse_weak && bytes.iter().collect::<HashSet<_>>().len() < MIN_DIFFERENT_BYTES {
-        return Err("repeats the same few bytes and is not random".to_owned());
     }
     // A `Key` signs with its first 32 bytes alone: derived, it depends on every byte given.
     Ok(Key::derive_from(&bytes))

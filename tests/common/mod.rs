@@ -72,7 +72,7 @@ pub fn config(release: bool, settings: &[(&str, &str)]) -> Config {
 
 /// `text` signed with `key` by axum-extra's own jar, as the `Cookie` header has it.
 pub fn signed(key: &str, text: &str) -> String {
-    let key = parse_key(key, true).unwrap();
+    let key = parse_key(key).unwrap();
     let cookie = Cookie::new(COOKIE_NAME, text.to_owned());
     let answer = SignedCookieJar::new(key).add(cookie).into_response();
     let encoded = answer.headers()[header::SET_COOKIE].to_str().unwrap();
