@@ -90,7 +90,8 @@ impl Sessions {
 
     /// Whether sessions can be checked and ended just now.
     pub async fn check(&self) -> Result<()> {
-        self.0.revocations.check().await
+        let now = (self.0.clock)().unix_timestamp();
+        self.0.revocations.check(now).await
     }
 
     /// Every live session among the request's cookies, each once: nearly always none or one. At most one

@@ -83,30 +83,24 @@ impl FileStore {
         names.each_ref().map(|name| ended.get(name).copied())
     }
 
-    /// Writes, unless a write went well a moment ago. Where one hangs, so does this.
-    pub async fn check(self: &Arc<Self>) -> Result<()> {
-        if let Some(file) = &self.file {
-            let file = file.lock().await;
-            if file.database.is_some() && file.written.elapsed().as_secs() < 10 {
-                return Ok(());
-            }
-        }
-        self.store(None, i64::MIN).await
+    /// Whether the disk took a write in the last ten seconds. Where one hangs, so does this.
+    pub async fn wrote_just_now(&self) -> bool {
+        let Some(file) = &self.file else { return true };
+        let file = file.lock().await;
+        file.database.is_some() && file.written.elapsed().as_secs() < 10
     }
 
     /// Raises the entry's number. When this returns, the disk has it.
-    pub async fn store(self: &Arc<Self>, entry: Option<Entry>, now: i64) -> Result<()> {
+    pub async fn store(self: &Arc<Self>, entry: Entry, now: i64) -> Result<()> {
         let store = Arc::clone(self);
         let written = spawn_blocking(move || store.write(entry, now)).await;
         written.map_err(Error::internal)?.map_err(Error::store_away)
     }
 
-    fn write(&self, mut entry: Option<Entry>, now: i64) -> Result<(), redb::Error> {
+    fn write(&self, mut entry: Entry, now: i64) -> Result<(), redb::Error> {
         let mut file = self.file.as_ref().map(Mutex::blocking_lock);
-        if let Some(Entry { name, number, .. }) = &mut entry
-            && let [Some(known)] = self.get(std::array::from_ref(name))
-        {
-            *number = known.saturating_add(1).max(*number);
+        if let [Some(known)] = self.get(std::array::from_ref(&entry.name)) {
+            entry.number = known.saturating_add(1).max(entry.number);
         }
         let mut swept = Vec::new();
         if let Some(file) = &mut file {
@@ -115,7 +109,7 @@ impl FileStore {
                 // Not created: without the entries in memory, the next start would know none of them.
                 None => Database::builder().set_cache_size(CACHE).open(&file.path)?,
             };
-            swept = write(&database, entry.as_ref(), now, SWEEP)?;
+            swept = write(&database, Some(&entry), now, SWEEP)?;
             file.database = Some(database);
             file.written = Instant::now();
         }
@@ -126,7 +120,7 @@ impl FileStore {
                 ended.remove(&name);
             }
         }
-        ended.extend(entry.map(|entry| (entry.name, entry.number)));
+        ended.insert(entry.name, entry.number);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
 use redis::{AsyncCommands, Client, ErrorKind, RedisResult};
 use tokio::time::timeout;
 
@@ -32,6 +33,12 @@ impl RedisStore {
             .set_response_timeout(Some(PATIENCE))
             .set_max_delay(PATIENCE / 2)
             .set_number_of_retries(usize::MAX);
+        // Without it the system waits for many minutes for a host that vanished.
+        let tcp = TcpSettings::default().set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(5 * PATIENCE);
+        let address = client.get_connection_info().clone().set_tcp_settings(tcp);
+        let client = Client::open(address).map_err(|error| error.to_string())?;
         let connection = ConnectionManager::new_lazy_with_config(client, config);
         connection.map(Self).map_err(|error| error.to_string())
     }
@@ -48,11 +55,6 @@ impl RedisStore {
         // An expiry of zero is an error to Redis.
         script.arg(seconds.max(1));
         answer(script.query_async(&mut self.0.clone())).await
-    }
-
-    /// Writes, because a replica or a full memory answers questions and takes no end.
-    pub async fn check(&self) -> Result<()> {
-        self.raise("readiness", 1, 60).await
     }
 }
 

@@ -7,6 +7,7 @@ use super::file::{Entry, FileStore};
 use super::redis::RedisStore;
 use crate::{defaults::SESSION_MAX_AGE, error::Result, session::claims::Claims};
 
+/// Entries are kept for longer than the sessions that they end: a clock may jump ahead, and back again.
 const LIFETIME: i64 = SESSION_MAX_AGE.as_secs() as i64;
 
 /// Where ended sessions are kept.
@@ -59,33 +60,30 @@ impl Revocations {
     pub async fn end(&self, claims: &Claims, now: i64) -> Result<()> {
         let name = format!("session:{}", claims.jti);
         let last_end = claims.exp.unix_timestamp();
-        self.raise(name, 1, last_end, now).await
+        self.raise(name, 1, last_end + LIFETIME, now).await
     }
 
     /// Ends all sessions of a user until now (OWASP ASVS 7.4.3), under a number that is larger than `last`.
     pub async fn end_all(&self, user_id: &str, last: Option<i64>, now: i64) -> Result<()> {
         let number = now.max(last.unwrap_or(0).saturating_add(1));
-        self.raise(format!("user:{user_id}"), number, now + LIFETIME, now)
-            .await
-    }
-
-    /// Keeps the entry for longer than the sessions that it ends: a clock may jump ahead, and back again.
-    async fn raise(&self, name: String, number: i64, last_end: i64, now: i64) -> Result<()> {
-        let kept = last_end + LIFETIME;
-        let entry = Entry { name, number, kept };
-        match self {
-            Self::File(store) => store.store(Some(entry), now).await,
-            #[cfg(feature = "redis")]
-            Self::Redis(store) => store.raise(&entry.name, number, kept - now).await,
-        }
+        let name = format!("user:{user_id}");
+        self.raise(name, number, now + 2 * LIFETIME, now).await
     }
 
     /// Whether the store can be asked, and take an end, just now.
-    pub async fn check(&self) -> Result<()> {
+    pub async fn check(&self, now: i64) -> Result<()> {
         match self {
-            Self::File(store) => store.check().await,
+            Self::File(store) if store.wrote_just_now().await => Ok(()),
+            _ => self.raise("readiness".to_owned(), 1, now + 60, now).await,
+        }
+    }
+
+    async fn raise(&self, name: String, number: i64, kept: i64, now: i64) -> Result<()> {
+        let entry = Entry { name, number, kept };
+        match self {
+            Self::File(store) => store.store(entry, now).await,
             #[cfg(feature = "redis")]
-            Self::Redis(store) => store.check().await,
+            Self::Redis(store) => store.raise(&entry.name, number, kept - now).await,
         }
     }
 
