@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum_extra::extract::cookie::Key;
 use tower_http::csrf::CsrfLayer;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::session::{SessionConfig, keys::SessionKeys};
 use crate::users::{TrustedProxies, Users};
@@ -30,7 +30,7 @@ pub struct Config {
     /// Whether log lines are JSON.
     pub log_json: bool,
     /// What is logged.
-    pub log_filter: EnvFilter,
+    pub log_filter: Targets,
 }
 
 impl Config {
@@ -67,6 +67,7 @@ impl Config {
         let log_filter = settings.parsed("RUST_LOG", rule, parse_filter);
         // The lines of requests are `debug`: in production a proxy usually has them already.
         let filter = if release { "info" } else { "info,app=debug" };
+        let log_filter = log_filter.or_else(|| parse_filter(filter));
         let ephemeral_key = keys.is_none();
         let store = settings.store(ephemeral_key);
         if !settings.problems.is_empty() {
@@ -91,12 +92,12 @@ impl Config {
             cross_origin,
             hsts: release && secure,
             log_json: log_json.unwrap_or(false),
-            log_filter: log_filter.unwrap_or_else(|| EnvFilter::new(filter)),
+            log_filter: log_filter.unwrap_or_default(),
         })
     }
 }
 
-fn parse_filter(text: &str) -> Option<EnvFilter> {
+fn parse_filter(text: &str) -> Option<Targets> {
     // A bare word that is no level would be a target, and silence all others.
     let mut items = text.split(',');
     let is_level = |item: &str| !item.is_empty() && item.parse::<LevelFilter>().is_ok();

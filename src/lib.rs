@@ -56,7 +56,7 @@ const TOO_SLOW: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the handlers share; cheap to clone, as happens for every request.
-#[derive(Clone, FromRef)]
+#[derive(Clone)]
 pub struct AppState {
     sessions: Sessions,
     /// Checks passwords; `None` where login is open.
@@ -89,6 +89,24 @@ impl AppState {
             hsts: config.hsts,
             stopping: Arc::default(),
         })
+    }
+}
+
+impl FromRef<AppState> for Sessions {
+    fn from_ref(state: &AppState) -> Self {
+        state.sessions.clone()
+    }
+}
+
+impl FromRef<AppState> for Option<Passwords> {
+    fn from_ref(state: &AppState) -> Self {
+        state.passwords.clone()
+    }
+}
+
+impl FromRef<AppState> for TrustedProxies {
+    fn from_ref(state: &AppState) -> Self {
+        state.trusted_proxies
     }
 }
 

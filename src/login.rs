@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use axum::extract::{Query, State, rejection::QueryRejection};
 use axum::http::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use axum::response::{IntoResponse, Redirect, Response};
-use maud::{Markup, html};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use horrorshow::html;
 use serde::Deserialize;
 
 use crate::session::{Session, SessionData, SessionJar};
@@ -109,33 +109,33 @@ pub fn form(
     next: Option<&str>,
     takes_password: bool,
     problem: Option<&str>,
-) -> Markup {
+) -> Html<String> {
     let (invalid, described_by) = problem.map(|_| ("true", "problem")).unzip();
+    let next = next.and_then(safe_next);
+    let max_bytes = text::MAX_BYTES.to_string();
     let form = html! {
-        h1 { "Log in" }
-        @if let Some(problem) = problem {
-            p .problem #problem role="alert" { (problem) }
+        h1 : "Log in";
+        @ if let Some(problem) = problem {
+            p(class = "problem", id = "problem", role = "alert") : problem;
         }
-        form method="post" action="/login" {
-            @if let Some(next) = next.and_then(safe_next) {
-                input type="hidden" name="next" value=(next);
+        form(method = "post", action = "/login") {
+            @ if let Some(next) = next {
+                input(type = "hidden", name = "next", value = next);
             }
-            label for="user_id" { "User ID" }
-            input #user_id type="text" name="user_id" value=(user_id) required
-                maxlength=(text::MAX_BYTES) autocomplete="username" autocapitalize="none"
-                spellcheck="false" autofocus aria-invalid=[invalid] aria-describedby=[described_by];
-            @if takes_password {
-                label for="password" { "Password" }
-                input #password type="password" name="password" required
-                    maxlength=(text::MAX_BYTES) autocomplete="current-password"
-                    aria-invalid=[invalid] aria-describedby=[described_by];
+            label(for = "user_id") : "User ID";
+            input(id = "user_id", type = "text", name = "user_id", value = user_id, required,
+                maxlength = &max_bytes, autocomplete = "username", autocapitalize = "none",
+                spellcheck = "false", autofocus, aria-invalid ?= invalid, aria-describedby ?= described_by);
+            @ if takes_password {
+                label(for = "password") : "Password";
+                input(id = "password", type = "password", name = "password", required,
+                    maxlength = &max_bytes, autocomplete = "current-password",
+                    aria-invalid ?= invalid, aria-describedby ?= described_by);
             }
-            button type="submit" { "Log in" }
+            button(type = "submit") : "Log in";
         }
-        @if !takes_password {
-            p .note {
-                "Login is open: any user ID gets in, without a password. For development only."
-            }
+        @ if !takes_password {
+            p(class = "note") : "Login is open: any user ID gets in, without a password. For development only.";
         }
     };
     page("Log in", form)

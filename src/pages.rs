@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{Uri, uri::PathAndQuery};
 use axum::response::{IntoResponse, Redirect, Response};
-use maud::{Markup, html};
+use horrorshow::{RenderOnce, html};
 use time::format_description::well_known::Rfc3339;
 
 use crate::{defaults::LOGIN_REDIRECT, html::page, login::form};
@@ -18,14 +18,15 @@ pub async fn start_page(
         return form("", None, passwords.is_some(), None).into_response();
     };
     let content = html! {
-        h1 { "Welcome back" }
-        p { "Logged in as " strong { (session.user_id()) } }
-        @if LOGIN_REDIRECT != "/" {
-            p { a href=(LOGIN_REDIRECT) { "Go to your dashboard" } }
+        h1 : "Welcome back";
+        p { : "Logged in as "; strong : session.user_id() }
+        @ if LOGIN_REDIRECT != "/" {
+            p { a(href = LOGIN_REDIRECT) : "Go to your dashboard" }
         }
-        (logout_buttons())
+        : logout_buttons();
     };
-    (session, page("Home", content)).into_response()
+    let page = page("Home", content);
+    (session, page).into_response()
 }
 
 /// The page that login leads to. Sends whoever is not logged in to the login page, which brings them
@@ -43,20 +44,22 @@ pub async fn dashboard(session: Option<Session>, uri: Uri) -> Response {
         return Redirect::to(&format!("/login?next={next}")).into_response();
     };
     let end = session.expires_at().format(&Rfc3339).unwrap_or_default();
+    let words = end.replace('T', " ").replace('Z', " UTC");
     let content = html! {
-        h1 { "Dashboard" }
-        p { "Logged in as " strong { (session.user_id()) } }
-        p .note { "This session ends on " time datetime=(end) { (end.replace('T', " ").replace('Z', " UTC")) } "." }
-        (logout_buttons())
+        h1 : "Dashboard";
+        p { : "Logged in as "; strong : session.user_id() }
+        p(class = "note") { : "This session ends on "; time(datetime = &end) : words; : "." }
+        : logout_buttons();
     };
-    (session, page("Dashboard", content)).into_response()
+    let page = page("Dashboard", content);
+    (session, page).into_response()
 }
 
-fn logout_buttons() -> Markup {
+fn logout_buttons() -> impl RenderOnce {
     html! {
-        form method="post" action="/logout" {
-            button type="submit" { "Log out" }
-            button .quiet type="submit" formaction="/logout/everywhere" { "Log out everywhere" }
+        form(method = "post", action = "/logout") {
+            button(type = "submit") : "Log out";
+            button(class = "quiet", type = "submit", formaction = "/logout/everywhere") : "Log out everywhere";
         }
     }
 }

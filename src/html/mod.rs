@@ -1,9 +1,10 @@
-//! The page around a page, its style and its icon: start here to change how the app looks. maud escapes
-//! every value that is put into a page. Pages work without JavaScript and load nothing from elsewhere.
+//! The page around a page, its style and its icon: start here to change how the app looks. Every
+//! value that is put into a page is escaped. Pages work without JavaScript and load nothing from elsewhere.
 
 use axum::http::{StatusCode, header};
+use axum::response::Html;
 use axum::{Router, routing::get};
-use maud::{DOCTYPE, Markup, html};
+use horrorshow::{RenderOnce, Template, helper::doctype, html};
 
 const APP_NAME: &str = env!("CARGO_PKG_NAME");
 
@@ -11,33 +12,34 @@ const APP_NAME: &str = env!("CARGO_PKG_NAME");
 const STYLE_PATH: &str = "/@style.css";
 const ICON_PATH: &str = "/@icon.svg";
 
-pub fn page(title: &str, content: Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
+pub fn page(title: &str, content: impl RenderOnce) -> Html<String> {
+    let page = html! {
+        : doctype::HTML;
+        html(lang = "en") {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " · " (APP_NAME) }
-                link rel="icon" href=(ICON_PATH) type="image/svg+xml";
-                link rel="stylesheet" href=(STYLE_PATH);
+                meta(charset = "utf-8");
+                meta(name = "viewport", content = "width=device-width, initial-scale=1");
+                meta(name = "color-scheme", content = "light dark");
+                title { : title; : " · "; : APP_NAME }
+                link(rel = "icon", href = ICON_PATH, type = "image/svg+xml");
+                link(rel = "stylesheet", href = STYLE_PATH);
             }
             body {
-                header { a href="/" { (APP_NAME) } }
-                main { (content) }
+                header { a(href = "/") : APP_NAME }
+                main { : content }
             }
         }
-    }
+    };
+    Html(page.into_string().unwrap_or_default())
 }
 
-pub fn error(status: StatusCode, words: &str) -> Markup {
+pub fn error(status: StatusCode, words: &str) -> Html<String> {
     let title = status.canonical_reason().unwrap_or("Error");
     let content = html! {
-        p .status { (status.as_str()) }
-        h1 { (title) }
-        p { (words) }
-        p { a href="/" { "Back to the start page" } }
+        p(class = "status") : status.as_str();
+        h1 : title;
+        p : words;
+        p { a(href = "/") : "Back to the start page" }
     };
     page(title, content)
 }
