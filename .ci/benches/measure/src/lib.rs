@@ -42,45 +42,37 @@ pub trait Measure {
 }
 
 /// Prepares a handler and has it measured.
+pub async fn with(variant: &str, measure: impl Measure) -> Result<()> {
+    let (router, session) = router(variant).await?;
+    measure.measure(router, session)
+}
+
+/// One of the handlers, and a session cookie for it.
 ///
 /// `constant` answers a constant, `one-hmac` verifies one cookie and no more, `walkthrough` is the
 /// walkthrough's own code, `session` does the same on this app's extractor, `identity` is this app's
 /// handler without layers, `app` is this app with all its layers and its log, as a release build runs it.
-pub async fn with(variant: &str, measure: impl Measure) -> Result<()> {
-    if let Some((router, session)) = bare(variant).await? {
-        return measure.measure(router, session);
+pub async fn router(variant: &str) -> Result<(Router, String)> {
+    let walkthrough = walkthrough::router(key());
+    let bare = match variant {
+        "constant" => Some(Router::new().route("/me", get(async || ANSWER))),
+        "one-hmac" => Some(one_hmac()),
+        "walkthrough" => Some(walkthrough.clone()),
+        _ => None,
+    };
+    if let Some(router) = bare {
+        return Ok((router, log_in(&walkthrough).await?));
     }
-    let (state, whole) = whole()?;
+    let (state, whole) = whole(variant == "app")?;
     let session = log_in(&whole).await?;
     let sessions = Sessions::from_ref(&state);
-    let router = Router::new();
-    match variant {
-        "session" => measure.measure(
-            router.route("/me", get(current_user)).with_state(sessions),
-            session,
-        ),
-        "identity" => measure.measure(
-            router
-                .route("/me", get(identity::current_user))
-                .with_state(sessions),
-            session,
-        ),
-        "app" => measure.measure(whole, session),
-        _ => Err(format!("{variant:?} is none of the handlers").into()),
-    }
-}
-
-/// One of the handlers that have nothing of this app, and a session cookie for it.
-pub async fn bare(variant: &str) -> Result<Option<(Router, String)>> {
-    let walkthrough = walkthrough::router(key());
-    let session = log_in(&walkthrough).await?;
     let router = match variant {
-        "constant" => Router::new().route("/me", get(async || ANSWER)),
-        "one-hmac" => one_hmac(),
-        "walkthrough" => walkthrough,
-        _ => return Ok(None),
+        "session" => Router::new().route("/me", get(current_user)),
+        "identity" => Router::new().route("/me", get(identity::current_user)),
+        "app" => return Ok((whole, session)),
+        _ => return Err(format!("{variant:?} is none of the handlers").into()),
     };
-    Ok(Some((router, session)))
+    Ok((router.with_state(sessions), session))
 }
 
 fn key() -> Key {
@@ -114,7 +106,7 @@ async fn current_user(session: Session) -> (Session, String) {
 }
 
 /// The whole app as a release build runs it when nothing is set but what has to be.
-fn whole() -> Result<(AppState, Router)> {
+fn whole(with_log: bool) -> Result<(AppState, Router)> {
     let mut config = Config::read(true, |name| match name {
         "SESSION_KEYS" => Some(KEY.to_owned()),
         "ALLOW_OPEN_LOGIN" => Some("true".to_owned()),
@@ -123,10 +115,12 @@ fn whole() -> Result<(AppState, Router)> {
     // Asked like the file: the requests ask the memory of either.
     config.session.store = StoreConfig::Memory;
     static LOG: Once = Once::new();
-    // The guard writes what waits when it is dropped, which is never.
-    LOG.call_once(|| {
-        std::mem::forget(telemetry::init(config.log_json, config.log_filter.clone()));
-    });
+    if with_log {
+        // The guard writes what waits when it is dropped, which is never.
+        LOG.call_once(|| {
+            std::mem::forget(telemetry::init(config.log_json, config.log_filter.clone()));
+        });
+    }
     let state = AppState::open(config, Arc::new(OffsetDateTime::now_utc))?;
     Ok((state.clone(), app::app(state)))
 }
