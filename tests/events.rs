@@ -55,14 +55,18 @@ async fn logins_logouts_and_refusals_are_logged_under_their_request() {
     let mut future = claims("alice");
     future["iat"] = (START + 61).into();
     let two_forged = format!("{COOKIE_NAME}=x; {COOKIE_NAME}=y");
+    let replayed = |name| format!("WARN session_replayed_after_logout user_id=\"{name}\"");
     for (cookie, event) in [
-        (&ended, "WARN session_replayed_after_logout"),
-        (&everywhere, "WARN session_replayed_after_logout"),
+        (&ended, &*replayed("alice")),
+        (&everywhere, &replayed("carol")),
         (&live, "WARN session_ambiguous"),
         (&two_forged, "WARN session_forged"),
         (&signed(&key(b'b'), "alice"), "WARN session_forged"),
         (&signed(&key(b'a'), "alice"), "WARN session_foreign_purpose"),
-        (&forged(&future), "WARN session_from_the_future"),
+        (
+            &forged(&future),
+            r#"WARN session_from_the_future user_id="alice""#,
+        ),
     ] {
         has(&log, &app.get("/me", cookie).await, &[event]);
     }
@@ -87,7 +91,8 @@ async fn refused_logins_are_logged_with_the_address_and_only_a_real_user_by_name
         has(&log, &refused, &[&format!("WARN login_refused {fields}")]);
     }
     let without_stamp = app.get("/me", &forged(&claims("alice"))).await;
-    has(&log, &without_stamp, &["WARN session_of_changed_user"]);
+    let changed = r#"WARN session_of_changed_user user_id="alice""#;
+    has(&log, &without_stamp, &[changed]);
 
     let app = TestApp::with(DEBUG, &[("TRUSTED_PROXIES", "1")]);
     let answer = app.try_from("192.0.2.7", "alice", "").await;

@@ -35,6 +35,9 @@ pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 pub type StampOf = Box<dyn Fn(String) -> StampFuture + Send + Sync>;
 type StampFuture = Pin<Box<dyn Future<Output = Result<Option<String>>> + Send>>;
 
+/// Why a cookie is no session: the event to log, and whose session it was.
+type Refused = (&'static str, Option<String>);
+
 /// The app's sessions: one value in the shared state, cheap to clone.
 #[derive(Clone)]
 pub struct Sessions(Arc<Inner>);
@@ -105,48 +108,49 @@ impl Sessions {
         for value in values {
             match self.judge(&value).await? {
                 Ok(session) => presented.push(session),
-                Err(reason) => refusal = refusal.or(Some(reason)),
+                Err(refused) => refusal = refusal.or(Some(refused)),
             }
         }
         presented.sort_by(|a, b| a.claims.jti.cmp(&b.claims.jti));
         presented.dedup_by(|a, b| a.claims.jti == b.claims.jti);
         if presented.len() > 1 {
-            refusal = Some("session_ambiguous");
+            refusal = Some(("session_ambiguous", None));
         }
         match refusal {
-            Some(event @ "session_expired") => tracing::info!(event),
-            Some(event) => tracing::warn!(event),
+            Some((event @ "session_expired", user_id)) => tracing::info!(event, user_id),
+            Some((event, user_id)) => tracing::warn!(event, user_id),
             None => {}
         }
         Ok(presented)
     }
 
-    /// The session, or the event to log. Fails where a store does not answer.
-    async fn judge(&self, value: &str) -> Result<Result<Session, &'static str>> {
+    /// The session, or the event to log and its user. Fails where a store does not answer.
+    async fn judge(&self, value: &str) -> Result<Result<Session, Refused>> {
         let Some((value, key_index)) = self.0.config.keys.verify(value) else {
-            return Ok(Err("session_forged"));
+            return Ok(Err(("session_forged", None)));
         };
         let Some(mut claims) = Claims::decode(value) else {
-            return Ok(Err("session_foreign_purpose"));
+            return Ok(Err(("session_foreign_purpose", None)));
         };
+        let refused = |event| Ok(Err((event, Some(claims.sub.clone()))));
         let now = (self.0.clock)();
         let (age, silence) = (now - claims.iat, now - claims.act);
         if age < -CLOCK_SKEW {
-            return Ok(Err("session_from_the_future"));
+            return refused("session_from_the_future");
         }
         let idle_timeout = self.0.config.idle_timeout;
         let is_silent = |divisor| idle_timeout.is_some_and(|limit| silence >= limit / divisor);
         // The second bound holds a lifetime that was shortened since the session began.
         if now >= claims.exp || age >= SESSION_MAX_AGE || is_silent(1) {
-            return Ok(Err("session_expired"));
+            return refused("session_expired");
         }
         if self.0.revocations.is_ended(&claims).await? {
-            return Ok(Err("session_replayed_after_logout"));
+            return refused("session_replayed_after_logout");
         }
         if let Some(stamp_of) = &self.0.stamp_of {
             let stamp = stamp_of(claims.sub.clone()).await?;
             if stamp.is_none() || stamp != claims.stamp {
-                return Ok(Err("session_of_changed_user"));
+                return refused("session_of_changed_user");
             }
         }
         let renewal_is_due = key_index > 0 || is_silent(RENEWALS);
