@@ -129,10 +129,11 @@ fn load_dotenv() -> Result<(), String> {
     dotenvy::from_read(text.as_bytes()).map_err(|error| match error {
         // The line may hold a key: only its number is shown.
         dotenvy::Error::LineParse(..) => {
-            let is_bad =
-                |line: &str| dotenvy::from_read_iter(line.as_bytes()).any(|read| read.is_err());
-            let mut lines = text.split_inclusive('\n');
-            let number = lines.position(is_bad).map_or(0, |at| at + 1);
+            // A value may span lines: the bad line stands behind the longest part that can be read.
+            let mut ends = text.rmatch_indices('\n').map(|(at, _)| at + 1);
+            let is_good = |end: &usize| dotenvy::from_read(&text.as_bytes()[..*end]).is_ok();
+            let good = ends.find(is_good).unwrap_or(0);
+            let number = text[..good].matches('\n').count() + 1;
             format!(".env: line {number}: it is not of the form NAME=value")
         }
         error => format!(".env: {error}"),

@@ -109,12 +109,14 @@ fn a_broken_env_file_is_one_error_that_names_the_line_and_the_rule_and_no_value(
     let folder = working_folder();
     let (form, utf8, nul) = ("NAME=value", "UTF-8", "NUL");
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let cases: [(Vec<u8>, usize, &str); 10] = [
+    let cases: [(Vec<u8>, usize, &str); 11] = [
         (b"A=b\nSESSION_KEYS hunter2\n".into(), 2, form),
         (b"A=b\r\n\r\nSESSION_KEYS='hunter2\r\nB=c".into(), 3, form),
         // The same words stand on a good line before.
         (b"# hunter2 was here\nhunter2\n".into(), 2, form),
         (b"# X=hunter2 x\nX=hunter2 x\n".into(), 2, form),
+        // A value that spans lines.
+        (b"A='b\nc\nd'\nhunter2\n".into(), 4, form),
         (b"A=b\nSESSION_KEYS=hunter2\0\n".into(), 2, nul),
         (b"A=b\nSESSION\0KEYS=hunter2\n".into(), 2, nul),
         (b"A=b\nUSERS_FILE=hunter2\xE9\n".into(), 2, utf8),
