@@ -4,7 +4,7 @@
 use axum::http::{StatusCode, header};
 use axum::response::Html;
 use axum::{Router, routing::get};
-use horrorshow::{RenderOnce, Template, helper::doctype, html};
+use horrorshow::{helper::doctype, html, prelude::*};
 
 const APP_NAME: &str = env!("CARGO_PKG_NAME");
 
