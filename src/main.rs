@@ -69,12 +69,12 @@ fn serve() -> Result<(), Box<dyn Error>> {
 async fn run(config: Config, inherited: Option<Inherited>) -> Result<(), Box<dyn Error>> {
     let (bind_addr, delay) = (config.bind_addr, config.shutdown_delay);
     let (ephemeral_key, open_login) = (config.ephemeral_key, config.users.is_none());
-    let state = AppState::open(config, Arc::new(OffsetDateTime::now_utc))?;
     let bind_problem = |error| format!("BIND_ADDR = {bind_addr}: {error}");
     let listener = match inherited {
         Some(inherited) => TcpListener::from_std(inherited)?,
         None => TcpListener::bind(bind_addr).await.map_err(bind_problem)?,
     };
+    let state = AppState::open(config, Arc::new(OffsetDateTime::now_utc))?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     if ephemeral_key {
         tracing::warn!(

@@ -42,6 +42,13 @@ pub fn command(program: &str, folder: &Path, arguments: &[&str], settings: Setti
     command
 }
 
+/// Where the app listens, if the line says so.
+pub fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, address) = line.split_once("listening on http://")?;
+    // In JSON, more follows.
+    address.split('"').next()?.parse().ok()
+}
+
 impl Process {
     /// Starts the program in this working folder, with no settings but these.
     pub fn start(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
@@ -73,10 +80,7 @@ impl Process {
     /// Where the first line says that the app listens.
     pub fn address(&self) -> SocketAddr {
         let line = self.line();
-        let (_, address) = line.split_once("listening on http://").expect(&line);
-        // In JSON, more follows.
-        let address = address.split('"').next().unwrap();
-        address.parse().unwrap()
+        address_in(&line).expect(&line)
     }
 
     pub fn id(&self) -> u32 {
