@@ -92,7 +92,7 @@ fn set_up() -> (Runtime, RefCell<Router>, Key) {
     let now = OffsetDateTime::from_unix_timestamp(NOW).expect("a time");
     let state = runtime.block_on(async { AppState::open(config, Arc::new(move || now)) });
     let app = app::app(state.expect("the app opens"));
-    let key = keys::parse_key(KEY, true).expect("a sound key");
+    let key = keys::parse_key(KEY).expect("a sound key");
     (runtime, RefCell::new(app), key)
 }
 
