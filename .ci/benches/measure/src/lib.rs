@@ -54,25 +54,25 @@ pub async fn with(variant: &str, measure: impl Measure) -> Result<()> {
 /// handler without layers, `app` is this app with all its layers and its log, as a release build runs it.
 pub async fn router(variant: &str) -> Result<(Router, String)> {
     let walkthrough = walkthrough::router(key());
-    let bare = match variant {
-        "constant" => Some(Router::new().route("/me", get(async || ANSWER))),
-        "one-hmac" => Some(one_hmac()),
-        "walkthrough" => Some(walkthrough.clone()),
-        _ => None,
+    let router = match variant {
+        "constant" => Router::new().route("/me", get(async || ANSWER)),
+        "one-hmac" => one_hmac(),
+        "walkthrough" => walkthrough.clone(),
+        _ => return of_this_app(variant).await,
     };
-    if let Some(router) = bare {
-        return Ok((router, log_in(&walkthrough).await?));
-    }
+    Ok((router, log_in(&walkthrough).await?))
+}
+
+async fn of_this_app(variant: &str) -> Result<(Router, String)> {
     let (state, whole) = whole(variant == "app")?;
     let session = log_in(&whole).await?;
-    let sessions = Sessions::from_ref(&state);
     let router = match variant {
         "session" => Router::new().route("/me", get(current_user)),
         "identity" => Router::new().route("/me", get(identity::current_user)),
         "app" => return Ok((whole, session)),
         _ => return Err(format!("{variant:?} is none of the handlers").into()),
     };
-    Ok((router.with_state(sessions), session))
+    Ok((router.with_state(Sessions::from_ref(&state)), session))
 }
 
 fn key() -> Key {
