@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum_extra::extract::cookie::Key;
 use tower_http::csrf::CsrfLayer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::session::{SessionConfig, keys::SessionKeys};
 use crate::users::{TrustedProxies, Users};
@@ -30,7 +30,7 @@ pub struct Config {
     /// Whether log lines are JSON.
     pub log_json: bool,
     /// What is logged.
-    pub log_filter: Targets,
+    pub log_filter: EnvFilter,
 }
 
 impl Config {
@@ -97,7 +97,7 @@ impl Config {
     }
 }
 
-fn parse_filter(text: &str) -> Option<Targets> {
+fn parse_filter(text: &str) -> Option<EnvFilter> {
     // A bare word that is no level would be a target, and silence all others.
     let mut items = text.split(',');
     let is_level = |item: &str| !item.is_empty() && item.parse::<LevelFilter>().is_ok();

@@ -40,6 +40,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
+use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
 
@@ -51,6 +52,8 @@ use crate::users::{Passwords, TrustedProxies, Users};
 
 /// How long a request may take, from its headers to its answer. A form has to arrive within it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// The largest body of a request, in bytes, also where a route of yours reads it piece by piece.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// Not 408: browsers repeat a request that is answered with 408 (RFC 9110, section 15.5.9).
 const TOO_SLOW: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -182,6 +185,7 @@ pub fn layered(routes: Router<AppState>, state: AppState) -> Router {
         .layer(from_fn_with_state(state.hsts, answer::complete))
         .layer(CatchPanicLayer::custom(panic))
         .layer(TimeoutLayer::with_status_code(TOO_SLOW, REQUEST_TIMEOUT))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .layer(cross_origin);
     routes
         .fallback(async || Error::NOT_FOUND)

@@ -9,7 +9,8 @@ use app::{AppState, server, session::keys, telemetry, text_file, users::hash};
 use listenfd::ListenFd;
 use std::net::TcpListener as Inherited;
 use time::OffsetDateTime;
-use tokio::{net::TcpListener, runtime::Runtime, signal::ctrl_c, sync::watch, time::sleep};
+use tokio::{net::TcpListener, runtime::Runtime, signal::ctrl_c, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 const USAGE: &str = "usage: without arguments, the app serves; `generate-key` prints a fresh key; \
                      `hash-password NAME` asks for a password and prints a line for USERS_FILE";
@@ -85,7 +86,8 @@ async fn run(config: Config, inherited: Option<Inherited>) -> Result<(), Box<dyn
     if open_login {
         tracing::warn!("login is open: any user ID gets in without a password");
     }
-    let (stop, stopped) = watch::channel(false);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
     let stopping = Arc::clone(&state.stopping);
     let served = server::serve(listener, app::app(state), server::MAX_CONNECTIONS, stopped);
     let asked_twice = async {
@@ -95,7 +97,7 @@ async fn run(config: Config, inherited: Option<Inherited>) -> Result<(), Box<dyn
         // Until then connections are taken, so that whoever asks for readiness can notice.
         tokio::spawn(async move {
             sleep(delay).await;
-            stop.send(true)
+            stop.cancel()
         });
         asked_to_stop().await
     };

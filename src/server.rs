@@ -7,12 +7,12 @@ use axum::{Router, body::Body, extract::ConnectInfo, http::Request, serve::Liste
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
 /// How many connections are open at once; more wait in the listener's queue.
-pub const MAX_CONNECTIONS: u32 = 16_384;
+pub const MAX_CONNECTIONS: usize = 16_384;
 /// The longest request head, in bytes; hyper answers a longer one with 431 (RFC 6585, section 5).
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// How long the head of a request may take to arrive, counted from the end of the answer before it.
@@ -21,45 +21,37 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long the requests that are under way at the end may take.
 pub const GRACE: Duration = Duration::from_secs(20);
 
-/// Serves `app` on so many connections at once until `stop` is true or its sender is gone. Then
-/// finishes what is under way, within [`GRACE`].
+/// Serves `app` on at most so many connections at once until `stop` is cancelled. Then finishes what is
+/// under way, within [`GRACE`].
 pub async fn serve(
     mut listener: TcpListener,
     app: Router,
-    at_once: u32,
-    mut stop: watch::Receiver<bool>,
+    at_once: usize,
+    stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(at_once as usize));
-    let stopping = stop.clone();
+    let places = Arc::new(Semaphore::new(at_once));
+    let connections = TaskTracker::new();
     let accepted = async {
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             // axum logs a failure, such as a lack of file handles, and tries again after a second.
             let (stream, peer) = Listener::accept(&mut listener).await;
-            let served = connection(stream, peer, app.clone(), stopping.clone());
-            tokio::spawn(async move {
+            let served = connection(stream, peer, app.clone(), stop.clone());
+            connections.spawn(async move {
                 served.await;
                 drop(place);
             });
         }
     };
-    tokio::select! {
-        () = accepted => {}
-        _ = stop.wait_for(|stop| *stop) => {}
-    }
+    stop.run_until_cancelled(accepted).await;
     drop(listener);
-    // All places are free once every connection has ended.
-    if timeout(GRACE, places.acquire_many(at_once)).await.is_err() {
-        let connections = at_once as usize - places.available_permits();
+    connections.close();
+    if timeout(GRACE, connections.wait()).await.is_err() {
+        let connections = connections.len();
         tracing::warn!(event = "stopped_before_the_end", connections);
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    app: Router,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -79,9 +71,10 @@ async fn connection(
             .with_upgrades()
     );
     tokio::select! {
+        // A request that has arrived is answered.
         biased;
         _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }

@@ -8,11 +8,11 @@ use axum::{middleware::Next, response::Response};
 use tower_http::request_id::RequestId;
 use tracing::{Instrument, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
-use tracing_subscriber::{Layer, filter::Targets, fmt::MakeWriter, prelude::*};
+use tracing_subscriber::{EnvFilter, Layer, fmt::MakeWriter, prelude::*};
 
 /// Starts logging to standard output, as text or as one JSON object a line. Dropping the guard writes
 /// what still waits. Where nobody reads the output, lines are dropped and nobody waits.
-pub fn init(json: bool, filter: Targets) -> WorkerGuard {
+pub fn init(json: bool, filter: EnvFilter) -> WorkerGuard {
     let (writer, guard) = NonBlocking::new(io::stdout());
     subscriber(json, filter, io::stdout().is_terminal(), writer).init();
     guard
@@ -21,7 +21,7 @@ pub fn init(json: bool, filter: Targets) -> WorkerGuard {
 /// What [`init`] starts, with lines that go to `writer`; in text, levels may have `colours`.
 pub fn subscriber(
     json: bool,
-    filter: Targets,
+    filter: EnvFilter,
     colours: bool,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) -> impl Subscriber + Send + Sync {

@@ -16,9 +16,9 @@ use common::{process::*, *};
 use hyper_util::rt::TokioIo;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch::{Sender, channel};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -63,11 +63,11 @@ async fn echo(seconds: Path<u32>, mut request: Request) -> impl IntoResponse {
 }
 
 /// Serves on so many connections at once: where, what stops it, and its end.
-async fn serve(router: Router, at_once: u32) -> (SocketAddr, Sender<bool>, JoinHandle<()>) {
+async fn serve(router: Router, at_once: usize) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (stop, stopped) = channel(false);
-    let served = server::serve(listener, router, at_once, stopped);
+    let stop = CancellationToken::new();
+    let served = server::serve(listener, router, at_once, stop.clone());
     (address, stop, tokio::spawn(served))
 }
 
@@ -199,7 +199,7 @@ async fn the_end_finishes_what_is_under_way_also_a_change_of_protocol_and_waits_
         client.send(&(head(asked) + change)).await;
     }
     sleep(SECOND).await;
-    stop.send(true).unwrap();
+    stop.cancel();
     let since = Instant::now();
     assert_eq!([idle.next().await, silent.next().await], ["", ""]);
     assert!(since.elapsed() < SECOND / 10);

@@ -130,6 +130,9 @@ async fn a_wrong_content_type_is_answered_415_and_a_body_over_16_kib_413() {
     answer.redirects_to(LOGIN_REDIRECT);
     let answer = app.send(post(FORM), longest + "x").await;
     answer.is(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.");
+    let announced = post(FORM).header(header::CONTENT_LENGTH, 2 * 1024 * 1024 + 1);
+    let answer = app.send(announced, "").await;
+    answer.is(StatusCode::PAYLOAD_TOO_LARGE, "length limit exceeded");
 }
 
 #[tokio::test]

@@ -1,45 +1,41 @@
-//! The keys that sign the session cookie and verify it.
-//!
-//! A signed value is what axum-extra's `SignedCookieJar` makes of it: its HMAC-SHA256 (RFC 2104) in
-//! base64, and the value. The jar itself would prepare the key and copy the cookie for every request.
+//! The keys that sign the session cookie and verify it, each in a `SignedCookieJar` of axum-extra.
 
-use axum_extra::extract::cookie::Key;
+use axum::{http::header, response::IntoResponse};
+use axum_extra::extract::SignedCookieJar;
+use axum_extra::extract::cookie::{Cookie, Key};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 
-/// How many characters of a signed value are its signature.
-const SIGNATURE: usize = 44;
+use crate::defaults::COOKIE_NAME;
+
 const MIN_KEY_BYTES: usize = 64;
 
 /// One signing key or several: the first signs, all verify, so that keys can be replaced without
 /// logging anybody out (OWASP ASVS 13.3.4). There is no `Debug`, so that no key gets into a log.
-pub struct SessionKeys(Vec<Hmac<Sha256>>);
+pub struct SessionKeys(Vec<SignedCookieJar>);
 
 impl SessionKeys {
     /// Takes the decoded keys, newest first. `None` without any.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Option<Self> {
-        let ready = |key: Key| Hmac::new_from_slice(key.signing()).ok();
-        let keys: Option<Vec<_>> = keys.into_iter().map(ready).collect();
-        keys.filter(|keys| !keys.is_empty()).map(Self)
+        let jars: Vec<_> = keys.into_iter().map(SignedCookieJar::new).collect();
+        (!jars.is_empty()).then_some(Self(jars))
     }
 
-    pub(super) fn sign(&self, value: &str) -> String {
-        let mac = self.0[0].clone().chain_update(value);
-        BASE64_STANDARD.encode(mac.finalize().into_bytes()) + value
+    /// The value with its signature in front.
+    pub(super) fn sign(&self, value: &str) -> Option<String> {
+        let jar = self.0[0].clone().add((COOKIE_NAME, value.to_owned()));
+        // The jar gives the signed value in `Set-Cookie` alone, where it is percent-encoded.
+        let answer = jar.into_response();
+        let encoded = answer.headers().get(header::SET_COOKIE)?.to_str().ok()?;
+        Some(Cookie::parse_encoded(encoded).ok()?.value().to_owned())
     }
 
-    /// The value inside `signed`, and which key signed it: 0 is the newest.
-    pub(super) fn verify<'a>(&self, signed: &'a str) -> Option<(&'a str, usize)> {
-        let (signature, value) = signed.split_at_checked(SIGNATURE)?;
-        let mut bytes = [0; 32];
-        let length = BASE64_STANDARD.decode_slice(signature, &mut bytes).ok()?;
-        let key = self.0.iter().position(|key| {
-            let mac = key.clone().chain_update(value);
-            mac.verify_slice(&bytes[..length]).is_ok()
-        });
-        Some((value, key?))
+    /// The cookie without its signature, and which key made that: 0 is the newest.
+    pub(super) fn verify(&self, signed: &str) -> Option<(Cookie<'static>, usize)> {
+        self.0.iter().zip(0..).find_map(|(jar, index)| {
+            let cookie = Cookie::new(COOKIE_NAME, signed.to_owned());
+            Some((jar.verify(cookie)?, index))
+        })
     }
 }
 

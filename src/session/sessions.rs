@@ -126,10 +126,10 @@ impl Sessions {
 
     /// The session, or the event to log and its user. Fails where a store does not answer.
     async fn judge(&self, value: &str) -> Result<Result<Session, Refused>> {
-        let Some((value, key_index)) = self.0.config.keys.verify(value) else {
+        let Some((cookie, key_index)) = self.0.config.keys.verify(value) else {
             return Ok(Err(("session_forged", None)));
         };
-        let Some(mut claims) = Claims::decode(value) else {
+        let Some(mut claims) = Claims::decode(cookie.value()) else {
             return Ok(Err(("session_foreign_purpose", None)));
         };
         let refused = |event| Ok(Err((event, Some(claims.sub.clone()))));
@@ -183,6 +183,7 @@ impl Sessions {
 
     fn seal(&self, claims: &Claims) -> Result<HeaderValue> {
         let value = self.0.config.keys.sign(&claims.encode()?);
+        let value = value.ok_or_else(|| Error::internal("the session is no cookie"))?;
         cookie::set(&value, claims.exp - claims.act, self.0.config.secure)
     }
 

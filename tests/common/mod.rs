@@ -24,7 +24,7 @@ pub use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tower::ServiceExt;
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::{filter::Targets, fmt::MakeWriter, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt};
 
 /// When every test begins, in Unix seconds: 2026-11-24T00:00:00Z.
 pub const START: i64 = 1_795_478_400;
@@ -143,8 +143,7 @@ pub struct Log {
 impl Log {
     pub fn start(filter: &str) -> Self {
         let text: &Mutex<Vec<u8>> = Box::leak(Box::default());
-        let filter: Targets = filter.parse().unwrap();
-        let log = subscriber(false, filter, false, || text.make_writer());
+        let log = subscriber(false, EnvFilter::new(filter), false, || text.make_writer());
         let _guard = log.set_default();
         Self { text, _guard }
     }
