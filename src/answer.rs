@@ -54,10 +54,12 @@ pub async fn complete(State(hsts): State<bool>, request: Request, next: Next) ->
     answer
 }
 
-/// A page in place of a sentence; what is no sentence stays as it is.
+/// A page in place of a sentence; what is no sentence, or longer than one, stays as it is.
 async fn as_page(answer: Response) -> Response {
     let kind = answer.headers().get(header::CONTENT_TYPE);
-    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain")) {
+    let is_text = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let length = answer.body().size_hint().upper();
+    if !is_text || length.is_none_or(|bytes| bytes > 4096) {
         return answer;
     }
     let (mut head, body) = answer.into_parts();

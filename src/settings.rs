@@ -12,8 +12,8 @@ use crate::users::{self, Users};
 
 const KEYS_RULE: &str = "base64 of at least 64 random bytes, or several separated by commas, newest \
                          first; make one with `cargo run -q -- generate-key`";
-const OPEN_RULE: &str = "login takes any user ID without a password: say who may log in with USERS_FILE, \
-                         or set this to `true` to let everybody in";
+const OPEN_RULE: &str = "say who may log in with USERS_FILE, or set this to `true` to let everybody in without \
+                         a password; it is `true` or `false`";
 const ORIGINS_RULE: &str = "an origin as browsers send it, such as https://app.example, or several \
                             separated by commas";
 const SECURE_RULE: &str = "`true` or `false`; browsers refuse `false` with a name that begins with `__` and with \
@@ -62,12 +62,12 @@ impl<V: Fn(&'static str) -> Option<String>> Settings<V> {
 
     /// Who may log in; `None` for everybody, and after a problem.
     pub fn users(&mut self) -> Option<Users> {
-        if (self.variable)(users::SETTING).is_none() {
-            let text = self.text("ALLOW_OPEN_LOGIN");
-            let is_open = text.as_deref().map_or(!self.release, |text| text == "true");
-            if !is_open {
-                self.problem("ALLOW_OPEN_LOGIN", text.as_deref(), OPEN_RULE);
-            }
+        let has_users = (self.variable)(users::SETTING).is_some();
+        let open = self.text("ALLOW_OPEN_LOGIN");
+        let default = if self.release { "false" } else { "true" };
+        let value = open.as_deref().unwrap_or(default);
+        if value != "true" && !(has_users && value == "false") {
+            self.problem("ALLOW_OPEN_LOGIN", open.as_deref(), OPEN_RULE);
         }
         let text = self.text(users::SETTING)?;
         let opened = Users::open(&text);

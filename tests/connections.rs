@@ -35,7 +35,9 @@ fn ask(seconds: u32) -> String {
 /// Routes in place of the app's own.
 fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let panics = async || -> &'static str { panic!("on purpose") };
+    let long = async || (StatusCode::IM_A_TEAPOT, "a".repeat(5000));
     Router::new()
+        .route("/long", routing::get(long))
         .route("/after/{seconds}", routing::get(after))
         .route("/echo/{seconds}", routing::get(echo))
         .route("/panics", routing::get(panics))
@@ -174,6 +176,7 @@ async fn nonsense_a_panic_and_what_takes_too_long_are_answered_and_the_connectio
         (format!("{panics}{now}"), "500 200"),
         (format!("{slow}{now}"), "503 200"),
         (form, "503"),
+        (head("GET /long") + "Accept: text/html\r\n\r\n", "418"),
     ] {
         let [client] = connect(address);
         client.send(&sent).await;
