@@ -44,7 +44,6 @@ pub async fn complete(State(hsts): State<bool>, request: Request, next: Next) ->
         answer = as_page(answer).await;
     }
     let headers = answer.headers_mut();
-    headers.reserve(HEADERS.len() + 2);
     for (name, value) in &HEADERS {
         headers.entry(name).or_insert_with(|| value.clone());
     }

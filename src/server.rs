@@ -1,13 +1,15 @@
 //! Connections: how many there are, how long they may be silent, and how they end. `axum::serve` bounds
 //! neither in axum 0.8; the next version of axum brings such limits, and this file can go then.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
+use std::{net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request, serve::Listener};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
@@ -18,6 +20,8 @@ pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// How long the head of a request may take to arrive, counted from the end of the answer before it.
 /// Most proxies close a silent connection after 60 seconds: a request that meets our close is lost.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How old a connection without a request becomes before the end closes it: one may be on its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long the requests that are under way at the end may take.
 pub const GRACE: Duration = Duration::from_secs(20);
 
@@ -53,7 +57,10 @@ pub async fn serve(
 
 async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
+    let new_until = Instant::now() + FIRST_REQUEST;
+    let is_silent = AtomicBool::new(true);
     let service = service_fn(|mut request: Request<Incoming>| {
+        is_silent.store(false, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
         app.clone().call(request.map(Body::new))
     });
@@ -63,18 +70,18 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, stop: Canc
             .header_read_timeout(HEAD_TIMEOUT)
             .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(MAX_HEAD_BYTES)
-            // One buffer and one system call for a small answer.
-            .writev(false)
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service)
             // For a WebSocket of yours, to which no limit here applies.
             .with_upgrades()
     );
-    tokio::select! {
-        // A request that has arrived is answered.
-        biased;
-        _ = connection.as_mut() => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    // Both look at the connection before they look at the time, so that what has arrived is answered.
+    let mut served = stop.run_until_cancelled(connection.as_mut()).await;
+    if served.is_none() && is_silent.load(Ordering::Relaxed) {
+        served = timeout_at(new_until, connection.as_mut()).await.ok();
     }
-    let _ = connection.await;
+    if served.is_none() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
 }

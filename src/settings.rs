@@ -131,11 +131,8 @@ impl<V: Fn(&'static str) -> Option<String>> Settings<V> {
         let mut layer = CsrfLayer::new();
         let text = self.text("TRUSTED_ORIGINS").unwrap_or_default();
         for origin in text.split(',').map(str::trim).filter(|_| !text.is_empty()) {
-            let default_port = if origin.starts_with("https") {
-                ":443"
-            } else {
-                ":80"
-            };
+            let is_https = origin.starts_with("https");
+            let default_port = if is_https { ":443" } else { ":80" };
             let as_sent = origin.to_ascii_lowercase() == origin && !origin.ends_with(default_port);
             match layer.clone().add_trusted_origin(origin) {
                 Ok(with_origin) if as_sent => layer = with_origin,

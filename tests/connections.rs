@@ -202,10 +202,15 @@ async fn the_end_finishes_what_is_under_way_also_a_change_of_protocol_and_waits_
         client.send(&(head(asked) + change)).await;
     }
     sleep(SECOND).await;
+    let [new, new_and_silent] = connect(address);
+    sleep(SECOND / 2).await;
     stop.cancel();
     let since = Instant::now();
     assert_eq!([idle.next().await, silent.next().await], ["", ""]);
     assert!(since.elapsed() < SECOND / 10);
+    new.is_served().await;
+    assert_eq!([new.next().await, new_and_silent.next().await], ["", ""]);
+    assert!(since.elapsed() < SECOND);
     assert!(net::TcpStream::connect(address).is_err());
     for client in [&changed, &changing] {
         let answer = client.next().await;
