@@ -20,7 +20,7 @@ pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// How long the head of a request may take to arrive, counted from the end of the answer before it.
 /// Most proxies close a silent connection after 60 seconds: a request that meets our close is lost.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How old a connection without a request becomes before the end closes it: one may be on its way.
+/// At the end, a connection that has sent no request is closed when it is this old: one may be on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long the requests that are under way at the end may take.
 pub const GRACE: Duration = Duration::from_secs(20);

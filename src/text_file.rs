@@ -12,8 +12,8 @@ pub fn read(path: &Path) -> io::Result<String> {
         io::Error::other(format!("line {line}: the file must be UTF-8 and is not"))
     })?;
     if let Some(line) = text.find('\0').map(line_of) {
-        let rule = format!("line {line}: there must be no NUL in it");
-        return Err(io::Error::other(rule));
+        let problem = format!("line {line}: there must be no NUL in it");
+        return Err(io::Error::other(problem));
     }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
 }

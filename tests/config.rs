@@ -82,7 +82,7 @@ SHUTDOWN_DELAY: a whole number of seconds: 301|-1|1.5|5s|soon| 5|999999999999999
 TRUSTED_PROXIES: a whole number: -1|one|1.5|192.0.2.1| 1
 COOKIE_SECURE: `true` or `false`: maybe|TRUE|1|no| true
 TRUSTED_ORIGINS: as browsers send: app.example|https://app.example/|https://APP.example|null|*|ftp://a.b
-ALLOW_OPEN_LOGIN: set this to `true`: maybe|True|0|false
+ALLOW_OPEN_LOGIN: to `true` to let everybody in without a password: maybe|True|0|false
 LOG_FORMAT: `text` or `json`: xml|JSON|text\x20
 RUST_LOG: `info` or `warn,app=debug`: app=loud|a=b=c|inof|warn,verbose|,";
 

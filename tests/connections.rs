@@ -194,15 +194,15 @@ async fn nonsense_a_panic_and_what_takes_too_long_are_answered_and_the_connectio
 #[tokio::test(start_paused = true)]
 async fn the_end_finishes_what_is_under_way_also_a_change_of_protocol_and_waits_for_nobody_else() {
     let (address, stop, served) = serve(routes(), 10).await;
-    let [idle, silent, endless, changed, changing] = connect(address);
-    idle.is_served().await;
+    let [silent, endless, changed, changing] = connect(address);
     endless.send(&ask(100)).await;
     for (client, asked) in [(&changed, "GET /echo/0"), (&changing, "GET /echo/10")] {
         let change = "Connection: upgrade\r\nUpgrade: echo\r\n\r\n";
         client.send(&(head(asked) + change)).await;
     }
     sleep(SECOND).await;
-    let [new, new_and_silent] = connect(address);
+    let [idle, new, new_and_silent] = connect(address);
+    idle.is_served().await;
     sleep(SECOND / 2).await;
     stop.cancel();
     let since = Instant::now();
