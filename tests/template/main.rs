@@ -125,6 +125,7 @@ fn cargo_generate_binary() -> &'static Path {
         let root = tools.to_str().unwrap();
         let install = [
             "install",
+            "--debug",
             "cargo-generate",
             "--version",
             CARGO_GENERATE,
